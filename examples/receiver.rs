@@ -1,0 +1,2 @@
+//! The simulated receiver as a program.
+fn main() {}

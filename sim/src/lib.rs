@@ -1,0 +1,1 @@
+//! A simulated AirPlay 2 receiver over real sockets.

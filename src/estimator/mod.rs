@@ -1,0 +1,2 @@
+//! Measurements in, a line out.
+#![forbid(unsafe_code)]

@@ -1,0 +1,5 @@
+//! ptpbmca: what time it is on the speaker you play to.
+
+pub mod estimator;
+pub mod time;
+pub mod wire;

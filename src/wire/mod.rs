@@ -1,0 +1,2 @@
+//! Bytes to messages and back.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! What the replay example and the benches share.
