@@ -1,5 +1,6 @@
 //! Gives every plain `cargo build` of the shared library its soname and keeps it mapped for the life of the process.
 
+#[allow(clippy::disallowed_methods)] // A build script is told about its target through the environment.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
