@@ -1,0 +1,123 @@
+//! Delay_Req and Delay_Resp: which request a response answers, and what its correctionField means.
+#![forbid(unsafe_code)]
+
+use super::counters::Refusal;
+use crate::estimator::{Exchange, Line};
+use crate::time::{Correction, LocalTime, PtpTime, Span, Timestamp};
+
+/// Requests awaiting an answer: one goes out per Sync, 8 a second; the slowest answer seen took 101 ms (field guide 3.4).
+const SLOTS: usize = 8;
+
+/// An answer later than this is not believed to be one (ten times the slowest seen, field guide 3.4).
+const PATIENCE: Span = Span::from_millis(1_000);
+
+/// What a Delay_Resp's correctionField means. Apple adds it to receiveTimestamp, IEEE 1588 subtracts it, and some
+/// receivers send the true time and a correction on top (field guide 1.3, 1.13, 2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorrectionSign {
+    /// T4 = receiveTimestamp + correctionField.
+    Plus,
+    /// T4 = receiveTimestamp - correctionField.
+    Minus,
+    /// T4 = receiveTimestamp.
+    Unused,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    sequence: u16,
+    sent: Option<LocalTime>,
+    answered: bool,
+}
+
+/// The requests to one receiver.
+#[derive(Clone, Debug, Default)]
+pub struct Exchanges {
+    slots: [Option<Request>; SLOTS],
+    next: usize,
+    proven: Option<CorrectionSign>,
+}
+
+/// The fields of a Delay_Resp that matter here, with the time it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// Repeats the request's.
+    pub sequence: u16,
+    /// receiveTimestamp.
+    pub receive: Timestamp,
+    /// correctionField.
+    pub correction: Correction,
+    /// When the response arrived here.
+    pub arrived: LocalTime,
+}
+
+impl Exchanges {
+    /// Forgets the requests and what was learnt of the sign: another receiver.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Notes a request that is about to leave.
+    pub fn request(&mut self, sequence: u16) {
+        self.slots[self.next % SLOTS] = Some(Request { sequence, sent: None, answered: false });
+        self.next = (self.next + 1) % SLOTS;
+    }
+
+    /// Notes when a request left.
+    pub fn sent(&mut self, sequence: u16, at: LocalTime) {
+        if let Some(request) = self.find(sequence) {
+            request.sent = Some(at);
+        }
+    }
+
+    /// The exchange that `response` completes. `line` is the estimate at hand, which tells the readings of the
+    /// correction apart.
+    pub fn response(&mut self, response: Response, line: &Line) -> Result<Exchange, Refusal> {
+        let request = self.find(response.sequence).ok_or(Refusal::Unrequested)?;
+        if request.answered {
+            return Err(Refusal::Duplicate);
+        }
+        let sent = request.sent.ok_or(Refusal::Unrequested)?;
+        let took = response.arrived.since(sent);
+        if took < Span::ZERO || took > PATIENCE {
+            return Err(Refusal::Unrequested);
+        }
+        request.answered = true;
+
+        // The request arrived there after it left here and before the response arrived here; both ends of that
+        // span are read off the line and are good to its bound.
+        let bound = line.error_at(response.arrived);
+        let slack = Span::from_nanos(i64::try_from(bound).unwrap_or(i64::MAX));
+        let earliest = i128::from(line.remote_at(sent).nanos()) - i128::from(slack.nanos());
+        let latest = i128::from(line.remote_at(response.arrived).nanos()) + i128::from(slack.nanos());
+        let fits = |time: PtpTime| (earliest..=latest).contains(&i128::from(time.nanos()));
+        let read = |sign| {
+            let correction = match sign {
+                CorrectionSign::Plus => response.correction,
+                CorrectionSign::Minus => response.correction.negated(),
+                CorrectionSign::Unused => Correction::ZERO,
+            };
+            PtpTime::from_wire(response.receive, &[correction]).filter(|time| fits(*time))
+        };
+
+        use CorrectionSign::{Minus, Plus, Unused};
+        let (plus, minus) = (read(Plus), read(Minus));
+        // A correction that moves T4 by less than the bound proves nothing (field guide 1.13).
+        let telling = response.correction.nanos().unsigned_abs() > bound;
+        match (plus, minus) {
+            (Some(_), None) if telling => self.proven = Some(Plus),
+            (None, Some(_)) if telling => self.proven = Some(Minus),
+            _ => {}
+        }
+        let received = match self.proven {
+            Some(Minus) => minus.or(plus),
+            _ => plus.or(minus),
+        };
+        let received = received.or_else(|| read(Unused)).ok_or(Refusal::Implausible)?;
+        Ok(Exchange { sent, received })
+    }
+
+    fn find(&mut self, sequence: u16) -> Option<&mut Request> {
+        self.slots.iter_mut().flatten().find(|request| request.sequence == sequence)
+    }
+}

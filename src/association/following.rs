@@ -1,0 +1,212 @@
+//! The following side: whose packets count, pairs into the estimate, path delay, and whose timeline it is.
+#![forbid(unsafe_code)]
+
+use super::exchange::Response;
+use super::{Association, Master, Packet, Port, Refusal, Tag};
+use crate::estimator::SyncPair;
+use crate::time::{LocalTime, Span, Timestamp};
+use crate::timeline::Role;
+use crate::wire::{ClockIdentity, Header, PortIdentity};
+
+/// A master that sent Sync and is silent for this long may be taken over from by another identity at its address:
+/// four Sync intervals (field guide 3.1), so that a stranger cannot while it lives.
+const SYNC_HOLD: Span = Span::from_millis(500);
+
+/// The same for one that only announces: Announces come up to 2 s apart (field guide 2.10, 12).
+const ANNOUNCE_HOLD: Span = Span::from_millis(2_000);
+
+/// An address of the receiver that was silent for this long gives way to another one that speaks.
+const PEER_HOLD: Span = Span::from_millis(1_000);
+
+/// Least time between two Delay_Req: a quarter of the usual Sync interval, against a master that runs wild.
+const REQUEST_INTERVAL: Span = Span::from_millis(31);
+
+impl Association {
+    /// Decides whether `source`, at an address of the receiver, is the clock to listen to: the first one heard, until
+    /// it has been silent for a while (field guide 1.8: filter by address, then by a stable identity).
+    pub(super) fn adopt(&mut self, source: PortIdentity, peer: u8, now: LocalTime) -> Result<(), Refusal> {
+        match &mut self.master {
+            Some(master) if master.identity == source => master.heard = now,
+            Some(master) => {
+                let hold = if master.sync_heard.is_some() { SYNC_HOLD } else { ANNOUNCE_HOLD };
+                if now.since(master.heard) < hold {
+                    return Err(Refusal::Identity);
+                }
+                self.new_master(source, now);
+            }
+            None => self.new_master(source, now),
+        }
+        self.heard_from(peer, now);
+        Ok(())
+    }
+
+    fn new_master(&mut self, identity: PortIdentity, now: LocalTime) {
+        let first = self.master.is_none();
+        self.master = Some(Master {
+            identity,
+            heard: now,
+            sync_heard: None,
+            announced: None,
+            announced_grandmaster: None,
+            followed_up_grandmaster: None,
+            grandmaster: identity.clock,
+        });
+        self.pairing.clear();
+        self.exchanges.clear();
+        if !first && self.role == Role::Following {
+            self.restart_estimate("another clock answers at the receiver's address");
+        }
+    }
+
+    /// Notes who asks us without being listened to.
+    pub(super) fn heard_asker(&mut self, source: PortIdentity, peer: u8, now: LocalTime) {
+        self.asker = Some(source.clock);
+        self.heard_from(peer, now);
+    }
+
+    /// The address that answers first is the one talked to, as long as it speaks.
+    fn heard_from(&mut self, peer: u8, now: LocalTime) {
+        match &mut self.talking {
+            Some((talking, heard)) if *talking == peer => *heard = now,
+            Some((_, heard)) if now.since(*heard) < PEER_HOLD => {}
+            talking => *talking = Some((peer, now)),
+        }
+    }
+
+    pub(super) fn on_sync(
+        &mut self,
+        header: &Header,
+        packet: Packet,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
+        self.adopt(header.source, packet.peer, now)?;
+        let pair = self.pairing.sync(header.sequence_id, header.correction, packet.received, now)?;
+        if let Some(master) = &mut self.master {
+            master.sync_heard = Some(now);
+        }
+        self.sync_heard(now);
+        self.on_pair(pair, packet.peer, now)
+    }
+
+    pub(super) fn on_follow_up(
+        &mut self,
+        header: &Header,
+        precise_origin: Timestamp,
+        apple_clock: Option<ClockIdentity>,
+        peer: u8,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
+        self.adopt(header.source, peer, now)?;
+        let pair = self.pairing.follow_up(header.sequence_id, precise_origin, header.correction, now)?;
+        if let Some(clock) = apple_clock.filter(|clock| clock.0 != 0) {
+            self.followed_up_grandmaster(clock);
+        }
+        self.on_pair(pair, peer, now)
+    }
+
+    fn on_pair(
+        &mut self,
+        pair: Option<super::pairing::Pair>,
+        peer: u8,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
+        let Some(pair) = pair else {
+            return Ok(());
+        };
+        self.counters.pairs = self.counters.pairs.wrapping_add(1);
+        if !self.pair_counts(now) {
+            return Ok(());
+        }
+        let outcome = self.estimator.pair(SyncPair { local: pair.arrived, remote: pair.left }, now);
+        self.last_pair = self.last_pair.max(pair.arrived);
+        if outcome.stepped {
+            self.counters.steps = self.counters.steps.wrapping_add(1);
+            if self.claimed {
+                self.next_epoch("the receiver's clock stepped");
+            }
+        }
+        self.request_delay(pair.sequence, peer, now);
+        if outcome.outlier {
+            return Err(Refusal::Outlier);
+        }
+        Ok(())
+    }
+
+    /// Asks for the other direction, with the Sync's sequenceId as the profile has it (field guide 2.6).
+    fn request_delay(&mut self, sequence: u16, peer: u8, now: LocalTime) {
+        if self.last_request.is_some_and(|last| now.since(last) < REQUEST_INTERVAL) {
+            return;
+        }
+        self.last_request = Some(now);
+        self.exchanges.request(sequence);
+        let message = self.sender.delay_req(sequence);
+        let to = self.talking.map_or(peer, |(talking, _)| talking);
+        self.send(Port::Event, to, &message, Some(Tag::DelayReq { sequence }));
+    }
+
+    pub(super) fn on_delay_resp(
+        &mut self,
+        header: &Header,
+        receive: Timestamp,
+        requesting: PortIdentity,
+        packet: Packet,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
+        if requesting != self.config.identity {
+            return Err(Refusal::Unrequested);
+        }
+        if self.master.is_none_or(|master| master.identity != header.source) {
+            return Err(Refusal::Identity);
+        }
+        let line =
+            self.estimator.line().filter(|_| self.role == Role::Following).ok_or(Refusal::Unrequested)?;
+        let response = Response {
+            sequence: header.sequence_id,
+            receive,
+            correction: header.correction,
+            arrived: packet.received,
+        };
+        let exchange = self.exchanges.response(response, &line)?;
+        self.heard_from(packet.peer, now);
+        self.counters.delay_resp_used = self.counters.delay_resp_used.wrapping_add(1);
+        self.estimator.exchange(exchange, now);
+        Ok(())
+    }
+
+    /// The Announce names a grandmaster. Whichever of Announce and Follow_Up names a new one first tells of the
+    /// handover; the other one follows suit.
+    pub(super) fn announced_grandmaster(&mut self, clock: ClockIdentity) {
+        let Some(master) = &mut self.master else { return };
+        let before = master.announced_grandmaster.replace(clock);
+        // Of a first Announce that contradicts the Follow_Ups, the Follow_Ups are nearer to the pairs.
+        if before == Some(clock) || (before.is_none() && master.followed_up_grandmaster.is_some()) {
+            return;
+        }
+        self.grandmaster_is(clock);
+    }
+
+    /// The Follow_Up names a grandmaster (Apple clock TLV).
+    fn followed_up_grandmaster(&mut self, clock: ClockIdentity) {
+        let Some(master) = &mut self.master else { return };
+        if master.followed_up_grandmaster.replace(clock) != Some(clock) {
+            self.grandmaster_is(clock);
+        }
+    }
+
+    fn grandmaster_is(&mut self, clock: ClockIdentity) {
+        let Some(master) = &mut self.master else { return };
+        if std::mem::replace(&mut master.grandmaster, clock) != clock && self.role == Role::Following {
+            self.restart_estimate("the receiver follows another grandmaster");
+        }
+    }
+
+    /// Another clock's timeline: nothing measured so far says anything about it. Where nothing was claimed in this
+    /// epoch there is nothing to void.
+    fn restart_estimate(&mut self, reason: &'static str) {
+        self.estimator.restart();
+        self.exchanges.clear();
+        if self.claimed {
+            self.next_epoch(reason);
+        }
+    }
+}
