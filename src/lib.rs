@@ -1,6 +1,8 @@
 //! ptpbmca: what time it is on the speaker you play to.
 
 pub mod election;
+pub mod association;
+pub mod election;
 pub mod estimator;
 pub mod latch;
 pub mod time;

@@ -18,6 +18,9 @@ const ANNOUNCE_HOLD: Span = Span::from_millis(2_000);
 /// An address of the receiver that was silent for this long gives way to another one that speaks.
 const PEER_HOLD: Span = Span::from_millis(1_000);
 
+/// An Announce trails the pairs by up to its interval (2 s, field guide 2.10) and a spell on the way.
+const ANNOUNCE_LAG: Span = Span::from_millis(3_000);
+
 /// Least time between two Delay_Req: a quarter of the usual Sync interval, against a master that runs wild.
 const REQUEST_INTERVAL: Span = Span::from_millis(31);
 
@@ -118,8 +121,11 @@ impl Association {
             return Ok(());
         }
         let outcome = self.estimator.pair(SyncPair { local: pair.arrived, remote: pair.left }, now);
-        self.last_pair = self.last_pair.max(pair.arrived);
+        if !outcome.outlier {
+            self.last_pair = self.last_pair.max(pair.arrived);
+        }
         if outcome.stepped {
+            self.stepped = Some(now);
             self.counters.steps = self.counters.steps.wrapping_add(1);
             if self.claimed {
                 self.next_epoch("the receiver's clock stepped");
@@ -175,11 +181,16 @@ impl Association {
 
     /// The Announce names a grandmaster. Whichever of Announce and Follow_Up names a new one first tells of the
     /// handover; the other one follows suit.
-    pub(super) fn announced_grandmaster(&mut self, clock: ClockIdentity) {
+    pub(super) fn announced_grandmaster(&mut self, clock: ClockIdentity, now: LocalTime) {
         let Some(master) = &mut self.master else { return };
         let before = master.announced_grandmaster.replace(clock);
         // Of a first Announce that contradicts the Follow_Ups, the Follow_Ups are nearer to the pairs.
         if before == Some(clock) || (before.is_none() && master.followed_up_grandmaster.is_some()) {
+            return;
+        }
+        // The step that came with the handover has been seen already.
+        if self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG) {
+            master.grandmaster = clock;
             return;
         }
         self.grandmaster_is(clock);

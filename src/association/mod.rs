@@ -15,12 +15,12 @@ pub use exchange::CorrectionSign;
 
 use std::collections::VecDeque;
 
-use crate::election::Offer;
+use crate::election::Advertisement;
 use crate::estimator::Estimator;
 use crate::time::{LocalTime, PtpTime, Span};
 use crate::timeline::{Conversion, Role, SyncState, Timeline, NO_SYNC};
 use crate::wire::compose::Sender;
-use crate::wire::{self, Body, ClockIdentity, DataSet, Encoded, Message, PortIdentity};
+use crate::wire::{self, Body, ClockIdentity, DataSet, Encoded, Header, Message, PortIdentity};
 use exchange::Exchanges;
 use pairing::Pairing;
 use serving::Serving;
@@ -52,8 +52,8 @@ pub enum RolePolicy {
 pub struct Config {
     /// Which part to play.
     pub policy: RolePolicy,
-    /// The data set we announce.
-    pub offer: Offer,
+    /// What we announce of our clock.
+    pub advertisement: Advertisement,
     /// Our port.
     pub identity: PortIdentity,
     /// domainNumber, sent and asked for.
@@ -118,10 +118,8 @@ pub enum Tag {
     PdelayResp {
         /// Its address.
         peer: u8,
-        /// The requester's sequenceId.
-        sequence: u16,
-        /// The requester.
-        requesting: PortIdentity,
+        /// The header of what it answers.
+        request: Header,
     },
 }
 
@@ -209,7 +207,12 @@ pub struct Association {
     epoch: u32,
     /// Whether the clock was called synchronised in this epoch.
     claimed: bool,
+    /// Whether the last change told said that the clock may be trusted.
+    told_synchronized: bool,
+    /// The clock whose timeline is the session's; the last one that was, while there is none.
     grandmaster: ClockIdentity,
+    /// When the receiver's timeline was last seen to step.
+    stepped: Option<LocalTime>,
     master: Option<Master>,
     /// The receiver's identity where it only asks: from its Delay_Req or Signaling.
     asker: Option<ClockIdentity>,
@@ -249,6 +252,8 @@ impl Association {
             sync_state: SyncState::Silent,
             epoch: 0,
             claimed: false,
+            told_synchronized: false,
+            stepped: None,
             grandmaster: ClockIdentity(0),
             master: None,
             asker: None,
@@ -332,9 +337,7 @@ impl Association {
         match tag {
             Tag::Sync { peer, sequence, then } => self.follow_up_sync(peer, sequence, then, at),
             Tag::DelayReq { sequence } => self.exchanges.sent(sequence, at),
-            Tag::PdelayResp { peer, sequence, requesting } => {
-                self.follow_up_pdelay(peer, sequence, requesting, at);
-            }
+            Tag::PdelayResp { peer, request } => self.follow_up_pdelay(peer, &request, at),
         }
         self.refresh(now);
     }
@@ -381,7 +384,7 @@ impl Association {
                 sync_state: self.sync_state,
                 ..Conversion::default()
             },
-            grandmaster_id: self.grandmaster.0,
+            grandmaster_id: if self.role == Role::Listening { 0 } else { self.grandmaster.0 },
             receiver_clock_id: self.receiver_clock().0,
             local_clock_id: self.config.identity.clock.0,
             last_sync: self.last_pair,

@@ -20,7 +20,7 @@ impl Association {
         peer: u8,
         now: LocalTime,
     ) -> Result<(), Refusal> {
-        election::qualified(announce, header.source, self.config.identity).map_err(|_| Refusal::Loop)?;
+        election::qualified(announce, header.source, self.config.identity.clock).map_err(|_| Refusal::Loop)?;
         self.adopt(header.source, peer, now)?;
         let ours = Candidate::own(self.config.advertisement.dataset, self.config.identity.clock);
         let theirs = Candidate::announced(announce, header.source, self.config.identity);
@@ -29,7 +29,7 @@ impl Association {
             master.announced =
                 Some(Announced { dataset: announce.dataset, time_source: announce.time_source, better });
         }
-        self.announced_grandmaster(announce.dataset.grandmaster);
+        self.announced_grandmaster(announce.dataset.grandmaster, now);
         match (self.config.policy, self.role) {
             (RolePolicy::Lead, _) | (RolePolicy::Follow, Role::Following) => {}
             (RolePolicy::Follow, _) => self.follow(now, "the receiver announces itself"),
@@ -192,7 +192,6 @@ impl Association {
 
     /// Brings state, grandmaster and the changes told of them up to date with what happened.
     pub(super) fn refresh(&mut self, now: LocalTime) {
-        let was = self.sync_state;
         self.sync_state = self.state_at(now);
         if self.sync_state == SyncState::Locked {
             self.has_locked = true;
@@ -208,13 +207,11 @@ impl Association {
                 self.tell(Change::Grandmaster { from, to: grandmaster });
             }
         }
-        match (was.is_synchronized() && self.claimed, self.sync_state.is_synchronized()) {
-            (false, true) => {
-                self.claimed = true;
-                self.tell(Change::Synchronized);
-            }
-            (true, false) => self.tell(Change::Lost),
-            _ => {}
+        let synchronized = self.sync_state.is_synchronized();
+        self.claimed |= synchronized;
+        if synchronized != self.told_synchronized {
+            self.told_synchronized = synchronized;
+            self.tell(if synchronized { Change::Synchronized } else { Change::Lost });
         }
     }
 

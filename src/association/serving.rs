@@ -5,7 +5,8 @@
 use super::{Association, Packet, Port, RolePolicy, Tag, Then};
 use crate::time::{LocalTime, Span};
 use crate::timeline::Role;
-use crate::wire::{Header, PortIdentity, Tlv, Tlvs};
+use crate::wire::compose::Grant;
+use crate::wire::{Header, Tlv, Tlvs};
 
 /// Sync to Sync: 8 a second, as every sender and receiver has it (field guide 3.1).
 const SYNC_INTERVAL: Span = Span::from_millis(125);
@@ -119,8 +120,8 @@ impl Association {
     }
 
     /// A Pdelay_Resp has left: its Follow_Up says when.
-    pub(super) fn follow_up_pdelay(&mut self, peer: u8, sequence: u16, to: PortIdentity, at: LocalTime) {
-        let message = self.sender.pdelay_resp_follow_up(sequence, to, self.served_at(at).into());
+    pub(super) fn follow_up_pdelay(&mut self, peer: u8, request: &Header, at: LocalTime) {
+        let message = self.sender.pdelay_resp_follow_up(request, self.served_at(at).into());
         self.send(Port::General, peer, &message, None);
     }
 
@@ -141,11 +142,7 @@ impl Association {
             return;
         }
         let message = self.sender.pdelay_resp(request, self.served_at(packet.received).into());
-        let tag = Tag::PdelayResp {
-            peer: packet.peer,
-            sequence: request.sequence_id,
-            requesting: request.source,
-        };
+        let tag = Tag::PdelayResp { peer: packet.peer, request: *request };
         self.send(Port::Event, packet.peer, &message, Some(tag));
     }
 
@@ -154,15 +151,21 @@ impl Association {
         if self.config.policy == RolePolicy::Follow {
             return;
         }
-        let mut grants = Tlvs::default();
-        for tlv in tlvs.iter() {
-            if let Tlv::RequestUnicast(asked) = tlv {
-                grants.push(Tlv::GrantUnicast(asked.granted()));
+        let mut grants = [None; Tlvs::CAPACITY];
+        let asked = tlvs.iter().filter_map(|tlv| match *tlv {
+            Tlv::RequestUnicast { message_type, log_interval, duration_s } => {
+                Some(Grant { message_type, log_interval, duration_s, renewal: true })
             }
+            _ => None,
+        });
+        for (grant, asked) in grants.iter_mut().zip(asked) {
+            *grant = Some(asked);
         }
-        if !grants.is_empty() {
+        let count = grants.iter().flatten().count();
+        if count > 0 {
             let sequence = next(&mut self.serving.signaling_sequence);
-            let message = self.sender.signaling_grant(sequence, request.source, grants);
+            let grants = grants.map(|grant| grant.unwrap_or_default());
+            let message = self.sender.grant_unicast(sequence, request.source, grants.get(..count).unwrap_or(&[]));
             self.send(Port::General, peer, &message, None);
         }
     }
@@ -176,7 +179,9 @@ impl Association {
     }
 
     fn send_announce(&mut self, peer: u8) {
-        let message = self.sender.announce(next(&mut self.serving.announce_sequence), &self.config.offer);
+        let ours = self.config.advertisement;
+        let sequence = next(&mut self.serving.announce_sequence);
+        let message = self.sender.announce(sequence, &ours.dataset, ours.time_source, ours.utc_offset);
         self.send(Port::General, peer, &message, None);
     }
 
