@@ -1,6 +1,5 @@
 //! ptpbmca: what time it is on the speaker you play to.
 
-pub mod election;
 pub mod association;
 pub mod election;
 pub mod estimator;

@@ -76,12 +76,7 @@ impl Association {
         }
     }
 
-    pub(super) fn on_sync(
-        &mut self,
-        header: &Header,
-        packet: Packet,
-        now: LocalTime,
-    ) -> Result<(), Refusal> {
+    pub(super) fn on_sync(&mut self, header: &Header, packet: Packet, now: LocalTime) -> Result<(), Refusal> {
         self.adopt(header.source, packet.peer, now)?;
         let pair = self.pairing.sync(header.sequence_id, header.correction, packet.received, now)?;
         if let Some(master) = &mut self.master {

@@ -89,9 +89,10 @@ impl Pairing {
         let known = self.slots.iter().position(|slot| slot.is_some_and(|half| half.sequence == sequence));
         let (index, reuse) = match known {
             Some(index) => {
-                let young = self.slots.get(index).copied().flatten().is_some_and(|half| {
-                    now.since(half.since) <= MEMORY && half.since.since(now) <= MEMORY
-                });
+                let young =
+                    self.slots.get(index).copied().flatten().is_some_and(|half| {
+                        now.since(half.since) <= MEMORY && half.since.since(now) <= MEMORY
+                    });
                 (index, young)
             }
             None => {
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn either_order_gives_the_same_pair() {
-        let expected = Pair { sequence: 7, arrived: at(1), left: PtpTime::from_nanos(100_000_000_042).unwrap() };
+        let expected =
+            Pair { sequence: 7, arrived: at(1), left: PtpTime::from_nanos(100_000_000_042).unwrap() };
         let mut pairing = Pairing::default();
         assert_eq!(pairing.sync(7, ns(30), at(1), at(1)), Ok(None));
         assert_eq!(pairing.follow_up(7, ORIGIN, ns(7), at(2)), Ok(Some(expected)));

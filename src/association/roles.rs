@@ -20,7 +20,8 @@ impl Association {
         peer: u8,
         now: LocalTime,
     ) -> Result<(), Refusal> {
-        election::qualified(announce, header.source, self.config.identity.clock).map_err(|_| Refusal::Loop)?;
+        election::qualified(announce, header.source, self.config.identity.clock)
+            .map_err(|_| Refusal::Loop)?;
         self.adopt(header.source, peer, now)?;
         let ours = Candidate::own(self.config.advertisement.dataset, self.config.identity.clock);
         let theirs = Candidate::announced(announce, header.source, self.config.identity);

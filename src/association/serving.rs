@@ -151,21 +151,17 @@ impl Association {
         if self.config.policy == RolePolicy::Follow {
             return;
         }
-        let mut grants = [None; Tlvs::CAPACITY];
         let asked = tlvs.iter().filter_map(|tlv| match *tlv {
             Tlv::RequestUnicast { message_type, log_interval, duration_s } => {
                 Some(Grant { message_type, log_interval, duration_s, renewal: true })
             }
             _ => None,
         });
-        for (grant, asked) in grants.iter_mut().zip(asked) {
-            *grant = Some(asked);
-        }
-        let count = grants.iter().flatten().count();
-        if count > 0 {
+        // At most as many as a message holds.
+        let grants: Vec<Grant> = asked.collect();
+        if !grants.is_empty() {
             let sequence = next(&mut self.serving.signaling_sequence);
-            let grants = grants.map(|grant| grant.unwrap_or_default());
-            let message = self.sender.grant_unicast(sequence, request.source, grants.get(..count).unwrap_or(&[]));
+            let message = self.sender.grant_unicast(sequence, request.source, &grants);
             self.send(Port::General, peer, &message, None);
         }
     }

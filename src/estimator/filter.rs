@@ -95,7 +95,10 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
     let (ln_q, h) = upper_tail(a);
     let slope = s / excess.scale;
     let core = (
-        ((1.0 - excess.tail - LATE_SHARE) / excess.scale).ln() + y / excess.scale + 0.5 * slope * slope + ln_q,
+        ((1.0 - excess.tail - LATE_SHARE) / excess.scale).ln()
+            + y / excess.scale
+            + 0.5 * slope * slope
+            + ln_q,
         y + s * (h - a),
         (1.0 - h * (h - a)).max(1e-9),
     );
@@ -113,7 +116,8 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
     let parts = [core, tail, late].map(|(w, m, v)| ((w - top).exp(), m, v));
     let sum: f64 = parts.iter().map(|p| p.0).sum();
     let mean = parts.iter().map(|p| p.0 * p.1).sum::<f64>() / sum;
-    let second = parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
+    let second =
+        parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
     let ratio = second / variance;
     (mean.is_finite() && ratio.is_finite()).then_some((mean, ratio))
 }
@@ -135,7 +139,9 @@ fn upper_tail(x: f64) -> (f64, f64) {
     // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
     let z = x.abs();
     let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let poly = t * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let poly = t
+        * (0.319_381_530
+            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     let density = ln_density.exp();
     let upper = if x >= 0.0 { density * poly } else { 1.0 - density * poly };
     (upper.ln(), density / upper)

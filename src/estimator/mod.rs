@@ -190,7 +190,8 @@ impl Track {
             self.pending[STEP_SAMPLES - 1] = Point { t, y };
             self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
             let ys = self.pending.map(|p| p.y);
-            let spread = ys.iter().copied().fold(f64::MIN, f64::max) - ys.iter().copied().fold(f64::MAX, f64::min);
+            let spread =
+                ys.iter().copied().fold(f64::MIN, f64::max) - ys.iter().copied().fold(f64::MAX, f64::min);
             if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD {
                 return Verdict::Step;
             }
@@ -248,8 +249,12 @@ impl Track {
         let whole = self.anchor_t * 1e9;
         let elapsed = whole.round();
         let remote = i128::from(self.remote0.nanos()) + elapsed as i128 + self.anchor.round() as i128;
-        let lag = (self.filter.x[0] + 0.5 * self.filter.x[2] + self.filter.x[1] * (self.anchor_t - self.filter.t) - self.anchor).abs();
-        let error = 4.0 * self.filter.p[0][0].max(0.0).sqrt() + lag + self.widen + 0.5 * self.filter.x[2] + 2e3;
+        let lag =
+            (self.filter.x[0] + 0.5 * self.filter.x[2] + self.filter.x[1] * (self.anchor_t - self.filter.t)
+                - self.anchor)
+                .abs();
+        let error =
+            4.0 * self.filter.p[0][0].max(0.0).sqrt() + lag + self.widen + 0.5 * self.filter.x[2] + 2e3;
         let growth = (self.rate - self.filter.x[1]).abs() + 4.0 * self.filter.p[1][1].max(0.0).sqrt() + 100.0;
         Line {
             anchor_local: self.local0.plus(Span::from_nanos(elapsed as i64)),
