@@ -1,0 +1,257 @@
+//! The only reader of local clocks, and the watch over how they run against each other.
+#![allow(clippy::disallowed_methods)] // The one room where clocks are read.
+
+use crate::time::{LocalTime, Span};
+
+/// Two clocks differ by more than this from what they did: one of them was stepped. Far above what reading two clocks
+/// one after the other costs, far below what a listener hears.
+const STEP_NS: i64 = 10_000;
+
+/// Readings of a clock between two of another: the narrowest is taken. A preempted reading is wide, and the next one
+/// is not.
+const TRIES: usize = 4;
+
+/// A difference read within this is as good as it gets; a clock read takes some tens of nanoseconds.
+const NARROW_NS: i64 = 500;
+
+/// The clock estimates run in: the platform's audio clock, which no time setting steps.
+///
+/// Thread-safe: yes. Realtime-safe: yes.
+#[inline]
+pub fn monotonic() -> LocalTime {
+    LocalTime::from_nanos(platform::monotonic_ns())
+}
+
+/// Nanoseconds of the wall clock since the Unix epoch.
+///
+/// Thread-safe: yes. Realtime-safe: yes.
+#[inline]
+pub fn realtime_ns() -> i64 {
+    platform::realtime_ns()
+}
+
+/// A clock minus the monotonic clock, and how far off that may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The difference in nanoseconds.
+    pub ns: i64,
+    /// It is right to this many nanoseconds.
+    pub within_ns: i64,
+}
+
+fn difference(other: fn() -> i64) -> Difference {
+    let mut best = Difference { ns: 0, within_ns: i64::MAX };
+    for _ in 0..TRIES {
+        let before = platform::monotonic_ns();
+        let reading = other();
+        let after = platform::monotonic_ns();
+        let within_ns = after.saturating_sub(before);
+        if within_ns < best.within_ns {
+            let middle = before.saturating_add(within_ns / 2);
+            best = Difference { ns: reading.saturating_sub(middle), within_ns };
+        }
+        if best.within_ns <= NARROW_NS {
+            break;
+        }
+    }
+    best
+}
+
+/// How the wall clock and the clock that also counts in suspend stand to the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    wall: Difference,
+    /// What `wall` was before the last step: stamps taken just before it still count in it.
+    wall_before: i64,
+    boot: Difference,
+    served_minus_boot: i64,
+}
+
+/// What [`Clocks::check`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// The wall clock was stepped.
+    pub wall: bool,
+    /// The monotonic clock stood still for this long, in a suspend.
+    pub suspended: Span,
+}
+
+impl Clocks {
+    /// Reads the clocks for the first time. The served timeline starts equal to the wall clock, and is driven by the
+    /// clock that never steps and never stands still.
+    pub fn new() -> Self {
+        let (wall, boot) = (difference(platform::realtime_ns), difference(platform::boottime_ns));
+        Self { wall, wall_before: wall.ns, boot, served_minus_boot: wall.ns.saturating_sub(boot.ns) }
+    }
+
+    /// Reads the clocks again, and tells whether one was stepped or stood still.
+    pub fn check(&mut self) -> Moved {
+        let mut moved = Moved::default();
+        let wall = difference(platform::realtime_ns);
+        if changed(self.wall, wall) {
+            self.wall_before = self.wall.ns;
+            moved.wall = true;
+            self.wall = wall;
+        }
+        let boot = difference(platform::boottime_ns);
+        if changed(self.boot, boot) {
+            moved.suspended = Span::from_nanos(boot.ns.saturating_sub(self.boot.ns));
+            self.boot = boot;
+        }
+        moved
+    }
+
+    /// The wall clock minus the monotonic clock.
+    pub fn wall(&self) -> Difference {
+        self.wall
+    }
+
+    /// The served timeline minus the monotonic clock.
+    pub fn served(&self) -> Span {
+        Span::from_nanos(self.served_minus_boot.saturating_add(self.boot.ns))
+    }
+
+    /// The monotonic time of a kernel stamp taken in the wall clock, for a packet that is at hand at `now`: it cannot
+    /// have come later, nor much earlier. A stamp that fits neither the present difference of the clocks nor the one
+    /// before the last step is no use, and `now` is the best that is known.
+    pub fn stamp(&self, wall_ns: i64, now: LocalTime) -> Option<LocalTime> {
+        [self.wall.ns, self.wall_before].into_iter().find_map(|difference| {
+            let at = LocalTime::from_nanos(wall_ns.saturating_sub(difference));
+            let age = now.since(at);
+            (age >= Span::from_nanos(-STEP_NS) && age <= MAX_QUEUED).then(|| at.min(now))
+        })
+    }
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A packet does not wait longer than this in a socket: a worker that is kept from running for a second has lost more
+/// than a stamp.
+const MAX_QUEUED: Span = Span::from_millis(1_000);
+
+fn changed(before: Difference, after: Difference) -> bool {
+    let unsure = before.within_ns.saturating_add(after.within_ns).saturating_add(STEP_NS);
+    after.ns.saturating_sub(before.ns).saturating_abs() > unsure
+}
+
+#[cfg(unix)]
+mod platform {
+    /// A POSIX clock in nanoseconds; 0 where the system refuses, which it does for no clock used here.
+    #[inline]
+    fn read(clock: libc::clockid_t) -> i64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a live timespec for the call to fill.
+        unsafe { libc::clock_gettime(clock, &mut time) };
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // The fields are narrower on some systems.
+        (time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64)
+    }
+
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    /// mach_absolute_time in nanoseconds.
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    const MONOTONIC: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const BOOTTIME: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    /// mach_continuous_time in nanoseconds.
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    const BOOTTIME: libc::clockid_t = libc::CLOCK_MONOTONIC_RAW;
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios")))]
+    const BOOTTIME: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+    #[inline]
+    pub fn monotonic_ns() -> i64 {
+        read(MONOTONIC)
+    }
+
+    #[inline]
+    pub fn realtime_ns() -> i64 {
+        read(libc::CLOCK_REALTIME)
+    }
+
+    #[inline]
+    pub fn boottime_ns() -> i64 {
+        read(BOOTTIME)
+    }
+}
+
+#[cfg(not(unix))]
+mod platform {
+    use std::sync::OnceLock;
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    pub fn monotonic_ns() -> i64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let start = *START.get_or_init(Instant::now);
+        i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    pub fn realtime_ns() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    pub fn boottime_ns() -> i64 {
+        monotonic_ns()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clocks() -> Clocks {
+        let wall = Difference { ns: 1_000_000_000_000, within_ns: 50 };
+        let boot = Difference { ns: 5_000_000_000, within_ns: 50 };
+        Clocks { wall, wall_before: wall.ns, boot, served_minus_boot: wall.ns - boot.ns }
+    }
+
+    #[test]
+    fn nothing_moves_by_itself() {
+        let mut clocks = Clocks::new();
+        for _ in 0..100 {
+            assert_eq!(clocks.check(), Moved::default());
+        }
+    }
+
+    #[test]
+    fn a_stepped_wall_clock_is_seen_and_moves_no_served_time() {
+        let mut clocks = Clocks::new();
+        let served = clocks.served();
+        clocks.wall.ns -= 1_000_000; // As if the wall clock had since been set forward by a millisecond.
+        assert_eq!(clocks.check(), Moved { wall: true, suspended: Span::ZERO });
+        assert_eq!(clocks.served(), served);
+        assert_eq!(clocks.check(), Moved::default());
+    }
+
+    #[test]
+    fn a_suspend_is_seen_and_served_time_goes_through_it() {
+        let mut clocks = Clocks::new();
+        let served = clocks.served();
+        clocks.boot.ns -= 3_000_000_000; // As if the host had since slept for three seconds.
+        let moved = clocks.check();
+        assert!((moved.suspended.nanos() - 3_000_000_000).abs() < STEP_NS);
+        assert_eq!(clocks.served().nanos(), served.nanos());
+    }
+
+    #[test]
+    fn stamps_are_believed_only_where_they_can_be() {
+        let mut clocks = clocks();
+        let now = LocalTime::from_nanos(77_000_000_000);
+        let at = |ns| LocalTime::from_nanos(ns);
+        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(1_077_000_000_100, now), Some(now));
+        assert_eq!(clocks.stamp(1_078_000_000_000, now), None);
+        assert_eq!(clocks.stamp(1_075_000_000_000, now), None);
+        // Stamped before the wall clock was set an hour ahead, read after.
+        clocks.wall_before = clocks.wall.ns;
+        clocks.wall.ns += 3_600_000_000_000;
+        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(i64::MIN, now), None);
+    }
+}
