@@ -71,7 +71,8 @@ fn a_follow_up_may_lack_either_tlv() {
     assert_eq!(follow_up(apple), (None, Some(0x0102_0304_0506_0708)));
     // Another order, strangers between, and a second one of a kind.
     let unknown = "0003 0006 000d93 000009  0003 0004 ffffffff  2004 0002 abcd";
-    let second = "0003 0010 000d93 000004 ffffffffffffffff 0000";
+    let second = "0003 0010 000d93 000004 ffffffffffffffff 0000
+         0003 001c 0080c2 000001 00000000 0008 000000000000000000000000 00000000";
     assert_eq!(
         follow_up(&format!("{apple}{unknown}{information}{second}")),
         (Some(7), Some(0x0102_0304_0506_0708))
