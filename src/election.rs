@@ -174,3 +174,205 @@ pub fn qualified(announce: &Announce, source: PortIdentity, ours: ClockIdentity)
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::wire::PathTrace;
+
+    const US: ClockIdentity = ClockIdentity(0x0200_5e10_0001_0008);
+    const THEM: ClockIdentity = ClockIdentity(0x0200_5e20_0002_0008);
+
+    fn port(clock: u64, port: u16) -> PortIdentity {
+        PortIdentity { clock: ClockIdentity(clock), port }
+    }
+
+    /// A HomePod's data set (field guide 2.4).
+    fn homepod() -> DataSet {
+        DataSet {
+            priority1: 248,
+            quality: ClockQuality { class: 248, accuracy: 0x21, variance: 0x436a },
+            priority2: 239,
+            grandmaster: THEM,
+            steps_removed: 0,
+        }
+    }
+
+    fn announce(dataset: DataSet) -> Announce {
+        Announce {
+            origin: Timestamp::default(),
+            utc_offset: 37,
+            dataset,
+            time_source: 0xa0,
+            path_trace: None,
+        }
+    }
+
+    /// Compares both ways and insists that the two answers agree.
+    fn checked(a: &Candidate, b: &Candidate) -> Comparison {
+        let forth = compare(a, b);
+        assert_eq!(compare(b, a), forth.reversed());
+        forth
+    }
+
+    fn theirs(dataset: DataSet) -> Candidate {
+        let ours = PortIdentity { clock: US, port: 0x8005 };
+        Candidate::announced(&announce(dataset), PortIdentity { clock: THEM, port: 0x8075 }, ours)
+    }
+
+    #[test]
+    fn clocks_rank_by_priority_as_the_guide_has_them() {
+        // Field guide 4: iOS, 246, 247, the receivers, the Mac, a clock that only follows.
+        let ranking = [128, 246, 247, 248, 250, 255];
+        for (place, better) in ranking.iter().enumerate() {
+            for worse in &ranking[place + 1..] {
+                // All else speaks for the other one.
+                let a = DataSet {
+                    priority1: *better,
+                    quality: ClockQuality { class: 255, accuracy: 0xff, variance: 0xffff },
+                    priority2: 255,
+                    grandmaster: ClockIdentity(u64::MAX),
+                    steps_removed: 200,
+                };
+                let b = DataSet {
+                    priority1: *worse,
+                    quality: ClockQuality { class: 0, accuracy: 0, variance: 0 },
+                    priority2: 0,
+                    grandmaster: ClockIdentity(1),
+                    steps_removed: 0,
+                };
+                assert_eq!(checked(&theirs(a), &theirs(b)), Comparison::Better, "{better} {worse}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_homepod_beats_our_mac_and_loses_to_our_ios() {
+        let mac = Candidate::own(Advertisement::mac(US).dataset, US);
+        let ios = Candidate::own(Advertisement::ios(US).dataset, US);
+        assert_eq!(checked(&theirs(homepod()), &mac), Comparison::Better);
+        assert!(compare(&theirs(homepod()), &mac).is_better());
+        assert_eq!(checked(&theirs(homepod()), &ios), Comparison::Worse);
+        // A clock that only follows loses to either.
+        let follower = theirs(DataSet { priority1: 255, ..homepod() });
+        assert_eq!(checked(&mac, &follower), Comparison::Better);
+    }
+
+    #[test]
+    fn each_field_decides_where_those_before_it_are_equal() {
+        let base = homepod();
+        // From the last to the first: each is worse in its field, and better in all that come after.
+        let mut after = DataSet { grandmaster: ClockIdentity(1), steps_removed: 0, ..base };
+        let worse: [fn(&mut DataSet); 5] = [
+            |d| d.priority2 += 1,
+            |d| d.quality.variance += 1,
+            |d| d.quality.accuracy += 1,
+            |d| d.quality.class += 1,
+            |d| d.priority1 += 1,
+        ];
+        let better: [fn(&mut DataSet); 5] = [
+            |d| d.priority2 = 0,
+            |d| d.quality.variance = 0,
+            |d| d.quality.accuracy = 0,
+            |d| d.quality.class = 0,
+            |d| d.priority1 = 0,
+        ];
+        for (worsen, improve) in worse.iter().zip(better) {
+            let mut other = after;
+            worsen(&mut other);
+            assert_eq!(checked(&theirs(base), &theirs(other)), Comparison::Better, "{other:?}");
+            improve(&mut after);
+            assert_eq!(checked(&theirs(base), &theirs(after)), Comparison::Worse, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_lesser_identity_unsigned() {
+        let of = |id| theirs(DataSet { grandmaster: ClockIdentity(id), ..homepod() });
+        assert_eq!(checked(&of(0x14 << 56), &of(0xfe << 56)), Comparison::Better);
+        assert_eq!(checked(&of(7), &of(6)), Comparison::Worse);
+        // Steps do not count between different grandmasters.
+        let far = theirs(DataSet { grandmaster: ClockIdentity(1), steps_removed: 200, ..homepod() });
+        assert_eq!(checked(&far, &of(2)), Comparison::Better);
+    }
+
+    /// One grandmaster seen through `sender`, `steps` away, by `receiver`.
+    fn path(steps: u16, sender: PortIdentity, receiver: PortIdentity) -> Candidate {
+        Candidate { dataset: DataSet { steps_removed: steps, ..homepod() }, sender, receiver }
+    }
+
+    #[test]
+    fn of_two_paths_the_clearly_shorter_is_better() {
+        let (s, r) = (port(10, 1), port(20, 1));
+        assert_eq!(checked(&path(1, s, r), &path(3, s, r)), Comparison::Better);
+        assert_eq!(checked(&path(0, s, r), &path(u16::MAX, s, r)), Comparison::Better);
+        // Then not even the priorities are looked at: they are the same grandmaster's.
+        let mut near = path(1, s, r);
+        near.dataset.priority1 = 255;
+        assert_eq!(checked(&near, &path(3, s, r)), Comparison::Better);
+    }
+
+    #[test]
+    fn of_two_paths_one_step_apart_the_longer_ones_ends_decide() {
+        let near = path(1, port(10, 1), port(20, 1));
+        let far = |sender, receiver| path(2, port(sender, 1), port(receiver, 1));
+        // Receiver below sender: better outright; above it: by topology; its own message: no answer.
+        assert_eq!(checked(&near, &far(30, 20)), Comparison::Better);
+        assert_eq!(checked(&near, &far(15, 20)), Comparison::BetterByTopology);
+        assert_eq!(checked(&near, &far(20, 20)), Comparison::Equal);
+    }
+
+    #[test]
+    fn of_two_equal_paths_sender_then_receiving_port_decide() {
+        let at = |sender, receiver| path(1, sender, receiver);
+        let r = port(20, 1);
+        assert_eq!(checked(&at(port(10, 9), r), &at(port(11, 1), r)), Comparison::BetterByTopology);
+        assert_eq!(checked(&at(port(10, 1), r), &at(port(10, 2), r)), Comparison::BetterByTopology);
+        assert_eq!(
+            checked(&at(port(10, 1), port(20, 1)), &at(port(10, 1), port(20, 2))),
+            Comparison::BetterByTopology
+        );
+        assert_eq!(checked(&at(port(10, 1), r), &at(port(10, 1), r)), Comparison::Equal);
+        assert!(Comparison::BetterByTopology.is_better());
+        assert!(!Comparison::Equal.is_better() && !Comparison::WorseByTopology.is_better());
+    }
+
+    #[test]
+    fn our_data_sets_are_the_guides() {
+        // Field guide 2.4.
+        let mac = Advertisement::mac(US);
+        assert_eq!((mac.dataset.priority1, mac.dataset.priority2, mac.time_source), (250, 128, 0xa0));
+        assert_eq!(mac.dataset.quality, ClockQuality { class: 248, accuracy: 0xfe, variance: 0xffff });
+        let ios = Advertisement::ios(US);
+        assert_eq!((ios.dataset.priority1, ios.dataset.priority2, ios.time_source), (128, 128, 0x20));
+        assert_eq!(ios.dataset.quality, ClockQuality { class: 6, accuracy: 0x21, variance: 0x436a });
+        assert_eq!((mac.utc_offset, ios.utc_offset), (37, 0));
+        assert_eq!((mac.dataset.grandmaster, ios.dataset.steps_removed), (US, 0));
+    }
+
+    #[test]
+    fn announces_that_lead_back_to_us_do_not_qualify() {
+        let source = PortIdentity { clock: THEM, port: 0x8075 };
+        let good = announce(homepod());
+        assert_eq!(qualified(&good, source, US), Ok(()));
+        // Another of our ports is still us.
+        let ourselves = PortIdentity { clock: US, port: 1 };
+        assert_eq!(qualified(&good, ourselves, US), Err(Refusal::FromOurselves));
+        let ours = announce(DataSet { grandmaster: US, ..homepod() });
+        assert_eq!(qualified(&ours, source, US), Err(Refusal::OurGrandmaster));
+        for (steps, answer) in
+            [(254, Ok(())), (255, Err(Refusal::TooManySteps)), (u16::MAX, Err(Refusal::TooManySteps))]
+        {
+            let far = announce(DataSet { steps_removed: steps, ..homepod() });
+            assert_eq!(qualified(&far, source, US), answer, "{steps}");
+        }
+        let through = |path: &[ClockIdentity]| {
+            let path_trace: Option<PathTrace> = Some(path.iter().copied().collect());
+            qualified(&Announce { path_trace, ..good }, source, US)
+        };
+        assert_eq!(through(&[]), Ok(()));
+        assert_eq!(through(&[THEM]), Ok(()));
+        assert_eq!(through(&[THEM, US]), Err(Refusal::PathThroughUs));
+    }
+}

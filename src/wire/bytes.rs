@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::encode::{Encoded, MAX_MESSAGE};
+use super::tlv::TLV_HEADER_LEN;
 use super::{ClockIdentity, PortIdentity};
 use crate::time::Timestamp;
 
@@ -102,7 +103,7 @@ impl Writer {
     /// Appends what `write` writes as one TLV, or nothing of it where it does not fit whole.
     pub fn tlv(&mut self, kind: u16, len: usize, write: impl FnOnce(&mut Self)) {
         let Ok(length_field) = u16::try_from(len) else { return };
-        if len.saturating_add(self.len).saturating_add(super::decode::TLV_HEADER_LEN) > MAX_MESSAGE {
+        if len.saturating_add(self.len).saturating_add(TLV_HEADER_LEN) > MAX_MESSAGE {
             return;
         }
         self.put(&kind.to_be_bytes());

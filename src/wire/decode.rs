@@ -10,9 +10,6 @@ use super::{
 use crate::time::Correction;
 use std::fmt;
 
-/// Bytes of a TLV before its value: tlvType and lengthField (IEEE 1588-2019, 14.1).
-pub(super) const TLV_HEADER_LEN: usize = 4;
-
 /// Why a datagram is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodeError {
@@ -214,9 +211,6 @@ impl<'a> Iterator for RawTlvs<'a> {
     type Item = Result<RawTlv<'a>, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0 .0.len() < TLV_HEADER_LEN {
-            return None;
-        }
         let kind = self.0.u16()?;
         let length = usize::from(self.0.u16()?);
         let Some(value) = self.0.slice(length) else {

@@ -94,9 +94,9 @@ pub fn encode(message: &Message) -> Encoded {
     w.finish()
 }
 
-/// A byte of two fields of four bits.
+/// A byte of two fields of four bits; `low` is below 16.
 const fn nibbles(high: u8, low: u8) -> u8 {
-    high << 4 | low & 0x0f
+    high << 4 | low
 }
 
 fn header(w: &mut Writer, header: &Header, kind: MessageType) {

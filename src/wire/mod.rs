@@ -16,6 +16,8 @@ pub mod compose;
 mod decode;
 mod encode;
 mod header;
+#[cfg(test)]
+mod hostile;
 mod identity;
 mod message;
 mod tlv;

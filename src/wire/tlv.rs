@@ -3,6 +3,9 @@
 
 use super::ClockIdentity;
 
+/// Bytes of a TLV before its value: tlvType and lengthField (IEEE 1588-2019, 14.1).
+pub(super) const TLV_HEADER_LEN: usize = 4;
+
 /// tlvType of an organisation's own TLV: OUI, subtype, data (IEEE 1588-2019, 14.3).
 pub(super) const ORGANIZATION_EXTENSION: u16 = 0x0003;
 /// tlvType of REQUEST_UNICAST_TRANSMISSION (IEEE 1588-2019, 16.1.4.1).
