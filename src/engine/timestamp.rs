@@ -23,7 +23,7 @@ pub struct Received {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use linux::{enable, receive, send, SendStamps};
+pub use linux::{enable, receive, send, set_option, SendStamps};
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use portable::{enable, receive, send, SendStamps};
@@ -193,6 +193,11 @@ mod linux {
             stamp
         }
 
+        /// Whether the last send was stamped.
+        pub fn work(&self) -> bool {
+            self.expected.is_some() && self.missed == 0
+        }
+
         fn look(&mut self, fd: RawFd) -> Option<i64> {
             for _ in 0..QUEUE_LOOKS {
                 let mut control: Control = [0; CONTROL_WORDS];
@@ -342,6 +347,11 @@ mod portable {
         /// None.
         pub fn take(&mut self, _: &UdpSocket) -> Option<i64> {
             None
+        }
+
+        /// They never do.
+        pub fn work(&self) -> bool {
+            false
         }
     }
 }

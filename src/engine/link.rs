@@ -1,0 +1,200 @@
+//! An association with what surrounds it in the worker: its sockets, its addresses, the sessions that share it.
+
+use std::net::IpAddr;
+
+use super::clock::Clocks;
+use super::net::Address;
+use super::pairs::{PairId, PairStatus, Pairs};
+use super::published::{Published, Status};
+use super::SessionId;
+use crate::association::{Association, Change};
+use crate::time::LocalTime;
+use crate::timeline::{Role, Timeline};
+
+/// What a session's callback is told of. The numbers are those of the C interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Event {
+    /// The receiver's time is known from now on.
+    Synchronized = 1,
+    /// It is not known any more.
+    Lost = 2,
+    /// The timeline was re-anchored: anchors computed before are void.
+    EpochChanged = 3,
+    /// We follow, lead or listen now, and did not before.
+    RoleChanged = 4,
+    /// The timeline is another clock's.
+    GrandmasterChanged = 5,
+    /// The session has ended; nothing comes after it.
+    Stopped = 6,
+}
+
+/// Called on the worker with each event and the snapshot of that moment.
+pub type Callback = Box<dyn FnMut(Event, &Timeline) + Send>;
+
+/// One session of a link.
+pub struct SessionRun {
+    /// Its number.
+    pub id: SessionId,
+    /// Where it is published.
+    pub published: &'static Published,
+    /// Whom to tell.
+    pub callback: Option<Callback>,
+    /// Its local clock is the wall clock.
+    pub wall: bool,
+    /// Added to the association's epoch: what the association counted before this session began is taken out, and
+    /// steps of this session's own local clock are put in.
+    pub epochs: u32,
+    /// Packets from strangers that the pair had counted when the session began.
+    pub foreign_before: u64,
+}
+
+/// One association and those who share it.
+pub struct Link {
+    /// The conversation.
+    pub association: Association,
+    /// Its sockets.
+    pub pair: PairId,
+    /// The address its sessions asked to send from.
+    pub local: Option<IpAddr>,
+    /// The receiver's addresses.
+    pub peers: Vec<Address>,
+    /// Who shares it.
+    pub sessions: Vec<SessionRun>,
+    /// The deadline the timers know of.
+    pub scheduled: Option<LocalTime>,
+    /// Sends that the system refused.
+    pub send_errors: u64,
+}
+
+impl Link {
+    /// Sends what the association has to say, and tells it when that left.
+    pub fn transmit(&mut self, pairs: &mut Pairs, clocks: &Clocks, now: LocalTime) {
+        // Ends: what a message that left gives rise to is not tagged itself.
+        while let Some(transmit) = self.association.poll_transmit() {
+            let Some(to) = self.peers.get(usize::from(transmit.peer)) else { continue };
+            let tagged = transmit.tag.is_some();
+            let bytes = transmit.message.as_bytes();
+            match pairs.send(self.pair, transmit.port, *to, self.local, bytes, tagged, clocks) {
+                Ok(at) => {
+                    if let Some(tag) = transmit.tag {
+                        self.association.sent(tag, at, now);
+                    }
+                }
+                Err(_) => self.send_errors = self.send_errors.wrapping_add(1),
+            }
+        }
+    }
+
+    /// Publishes the clock to every session, then tells each what changed.
+    pub fn publish(&mut self, pairs: &Pairs, clocks: &Clocks, now: LocalTime) {
+        let timeline = self.association.timeline(now);
+        let pair = pairs.status(self.pair);
+        for session in &mut self.sessions {
+            let mine = session.timeline(&timeline, clocks);
+            session.published.clock.write(&mine.to_words());
+            let status = status(&self.association, self.send_errors, mine, pair, session.foreign_before);
+            *session.published.status.lock() = Some(status);
+        }
+        while let Some(change) = self.association.poll_change() {
+            self.log(change, &timeline);
+            for session in &mut self.sessions {
+                let mine = session.timeline(&timeline, clocks);
+                session.tell(event(change), &mine);
+            }
+        }
+    }
+
+    /// The wall clock was stepped: for those who count in it, the timeline is anchored anew.
+    pub fn wall_clock_stepped(&mut self, clocks: &Clocks, now: LocalTime) {
+        let timeline = self.association.timeline(now);
+        for session in self.sessions.iter_mut().filter(|session| session.wall) {
+            if !timeline.conversion.sync_state.is_synchronized() {
+                continue;
+            }
+            session.epochs = session.epochs.wrapping_add(1);
+            let mine = session.timeline(&timeline, clocks);
+            session.published.clock.write(&mine.to_words());
+            session.tell(Event::EpochChanged, &mine);
+        }
+    }
+
+    fn log(&self, change: Change, timeline: &Timeline) {
+        let who = self.peers.first().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip);
+        match change {
+            Change::Role { from, to, reason } => {
+                log::info!("{who}: {} after {}: {reason}", role_name(to), role_name(from));
+            }
+            Change::Epoch { epoch, reason } => log::info!("{who}: timeline anchored anew, epoch {epoch}: {reason}"),
+            Change::Synchronized => log::debug!(
+                "{who}: synchronised to clock {:016x}, within {} ns, path delay {} ns",
+                timeline.grandmaster_id,
+                timeline.error_ns,
+                timeline.path_delay_ns
+            ),
+            Change::Lost => log::warn!("{who}: synchronisation lost. {}", self.association.advice()),
+            Change::Grandmaster { from, to } => log::info!("{who}: grandmaster {to} after {from}"),
+        }
+    }
+}
+
+impl SessionRun {
+    /// The snapshot as this session's caller counts.
+    pub fn timeline(&self, timeline: &Timeline, clocks: &Clocks) -> Timeline {
+        let mut mine = *timeline;
+        mine.conversion.epoch = mine.conversion.epoch.wrapping_add(self.epochs);
+        if self.wall {
+            let wall = clocks.wall();
+            mine.conversion.shift_ns = wall.ns;
+            mine.error_ns = mine.error_ns.saturating_add(u64::try_from(wall.within_ns).unwrap_or(u64::MAX));
+        }
+        mine
+    }
+
+    /// Tells the session's host.
+    pub fn tell(&mut self, event: Event, timeline: &Timeline) {
+        if let Some(callback) = &mut self.callback {
+            callback(event, timeline);
+        }
+    }
+}
+
+fn status(
+    association: &Association,
+    send_errors: u64,
+    timeline: Timeline,
+    pair: Option<PairStatus>,
+    foreign_before: u64,
+) -> Status {
+    Status {
+        timeline,
+        event_port: pair.map_or(0, |pair| pair.event_port),
+        general_port: pair.map_or(0, |pair| pair.general_port),
+        ephemeral_ports: pair.is_some_and(|pair| pair.ephemeral),
+        kernel_receive_stamps: pair.is_some_and(|pair| pair.receive_stamps),
+        kernel_send_stamps: pair.is_some_and(|pair| pair.send_stamps),
+        announced: association.announced(),
+        counters: *association.counters(),
+        wrong_source: pair.map_or(0, |pair| pair.foreign.wrapping_sub(foreign_before)),
+        send_errors,
+        advice: association.advice(),
+    }
+}
+
+const fn event(change: Change) -> Event {
+    match change {
+        Change::Role { .. } => Event::RoleChanged,
+        Change::Epoch { .. } => Event::EpochChanged,
+        Change::Synchronized => Event::Synchronized,
+        Change::Lost => Event::Lost,
+        Change::Grandmaster { .. } => Event::GrandmasterChanged,
+    }
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Listening => "LISTENING",
+        Role::Following => "FOLLOWING",
+        Role::Leading => "LEADING",
+    }
+}

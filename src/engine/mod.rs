@@ -1,0 +1,218 @@
+//! The worker: one thread for all sessions of the process, which owns sockets, timers and associations.
+
+pub mod clock;
+mod identity;
+mod interface;
+mod link;
+mod net;
+mod pairs;
+mod published;
+mod setting;
+mod timestamp;
+mod worker;
+
+pub use identity::process_clock_identity;
+pub use interface::index_by_name;
+pub use link::{Callback, Event};
+pub use net::{is_link_local, Address, PairSpec};
+pub use published::{Published, Status};
+
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use mio::Waker;
+use parking_lot::Mutex;
+
+use crate::association;
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::LocalTime;
+
+/// What a session is to be.
+#[derive(Clone, Debug)]
+pub struct SessionSpec {
+    /// The receiver's addresses, at least one, at most [`association::MAX_PEERS`].
+    pub peers: Vec<Address>,
+    /// The ports to use.
+    pub pair: PairSpec,
+    /// Any other ports will do.
+    pub ephemeral: bool,
+    /// The conversation to have.
+    pub association: association::Config,
+    /// The session's local clock is the wall clock, else the clock estimates run in.
+    pub wall: bool,
+}
+
+/// Names a session to the worker: the number of its slot.
+pub type SessionId = u16;
+
+/// What a caller may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The role is settled.
+    Role,
+    /// The clock is synchronised.
+    Synchronized,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It has come.
+    Happened,
+    /// It has not come in time.
+    TimedOut,
+    /// The session was stopped meanwhile.
+    Stopped,
+}
+
+enum Command {
+    Open {
+        id: SessionId,
+        spec: SessionSpec,
+        published: &'static Published,
+        callback: Option<Callback>,
+        reply: SyncSender<Result<()>>,
+    },
+    Close {
+        id: SessionId,
+        reply: SyncSender<()>,
+    },
+    Await {
+        id: SessionId,
+        what: Awaited,
+        deadline: LocalTime,
+        reply: SyncSender<Waited>,
+    },
+    Quit,
+}
+
+struct Shared {
+    /// `None` once the worker has ended: nothing is taken any more.
+    commands: Mutex<Option<VecDeque<Command>>>,
+    waker: Waker,
+}
+
+/// The running worker.
+pub struct Engine {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// A way to send the worker commands.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+thread_local! {
+    static IS_WORKER: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether the calling thread is a worker: it may not wait for itself.
+pub fn on_worker() -> bool {
+    IS_WORKER.with(std::cell::Cell::get)
+}
+
+impl Engine {
+    /// Starts the worker. `on_panic` is called on it should it panic, after which it ends.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the system refuses a thread, [`ErrorKind::Network`] if it refuses the descriptors.
+    pub fn start(on_panic: fn()) -> Result<Self> {
+        let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
+        let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
+        let shared = Arc::new(Shared { commands: Mutex::new(Some(VecDeque::new())), waker });
+        let mine = Arc::clone(&shared);
+        let run = move || {
+            IS_WORKER.with(|is| is.set(true));
+            let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(poll, &mine).run()));
+            if ended.is_err() {
+                on_panic();
+            }
+            // Drops what was still to be done, so that those who wait for it learn that it will not be.
+            mine.commands.lock().take();
+        };
+        let thread = std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
+            kind: ErrorKind::Limit,
+            os_error: error.raw_os_error().unwrap_or(0),
+            message: format!("The system refused a thread for the PTP worker: {error}. Raise the limit of threads."),
+        })?;
+        Ok(Self { shared, thread })
+    }
+
+    /// A way to send commands from any thread.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Whether the worker still takes commands.
+    pub fn is_alive(&self) -> bool {
+        self.shared.commands.lock().is_some()
+    }
+
+    /// Ends the worker, and waits until it has.
+    pub fn quit(self) {
+        let _ = Handle(self.shared).command(Command::Quit);
+        // A worker that panicked has said so by then.
+        let _ = self.thread.join();
+    }
+}
+
+impl Handle {
+    fn command(&self, command: Command) -> Result<()> {
+        match &mut *self.0.commands.lock() {
+            Some(queue) => queue.push_back(command),
+            None => return Err(Error::of(ErrorKind::Internal)),
+        }
+        self.0.waker.wake().map_err(|error| refused("waking the worker", &error))
+    }
+
+    /// Opens a session; returns once its first messages are sent.
+    ///
+    /// # Errors
+    /// Those of binding sockets; [`ErrorKind::InvalidArgument`] where another session contradicts.
+    pub fn open(
+        &self,
+        id: SessionId,
+        spec: SessionSpec,
+        published: &'static Published,
+        callback: Option<Callback>,
+    ) -> Result<()> {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        self.command(Command::Open { id, spec, published, callback, reply })?;
+        received(&answer)?
+    }
+
+    /// Closes a session; its callback does not run any more when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if the worker has panicked.
+    pub fn close(&self, id: SessionId) -> Result<()> {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        self.command(Command::Close { id, reply })?;
+        received(&answer)
+    }
+
+    /// Waits until something has happened to a session, at most until `deadline`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if the worker has panicked.
+    pub fn wait(&self, id: SessionId, what: Awaited, deadline: LocalTime) -> Result<Waited> {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        self.command(Command::Await { id, what, deadline, reply })?;
+        received(&answer)
+    }
+}
+
+fn received<T>(answer: &Receiver<T>) -> Result<T> {
+    answer.recv().map_err(|_| Error::of(ErrorKind::Internal))
+}
+
+fn refused(what: &str, error: &std::io::Error) -> Error {
+    Error {
+        kind: ErrorKind::Network,
+        os_error: error.raw_os_error().unwrap_or(0),
+        message: format!("The system refused {what}: {error}. Raise the limit of open files."),
+    }
+}

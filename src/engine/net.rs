@@ -1,0 +1,388 @@
+//! The sockets: bound, joined to the PTP multicast groups, adopted from a privileged parent.
+#![allow(clippy::disallowed_methods)] // The one room where sockets are made.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use mio::net::UdpSocket;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+
+use super::interface;
+use super::timestamp::{self, SendStamps};
+use crate::association::Port;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The group of all PTP messages but the peer delay ones, IPv4 (IEEE 1588-2019, annex C).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 129);
+
+/// The same for IPv6, with global and with link-local scope (IEEE 1588-2019, annex D).
+const GROUPS_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xff0e, 0, 0, 0, 0, 0, 0, 0x181), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x181)];
+
+/// Bytes of receive buffer asked for: a second of a thousand receivers' messages, with what the kernel counts on top.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// An address without a port, with the interface where the address needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The address; never an IPv4 one in IPv6 clothes.
+    pub ip: IpAddr,
+    /// Interface index of a link-local IPv6 address; 0 else.
+    pub scope: u32,
+}
+
+impl Address {
+    /// Where a datagram came from.
+    pub fn of(source: SocketAddr) -> Self {
+        let ip = source.ip().to_canonical();
+        let scope = match source {
+            SocketAddr::V6(v6) if is_link_local(ip) => v6.scope_id(),
+            _ => 0,
+        };
+        Self { ip, scope }
+    }
+
+    /// This address with a port.
+    pub fn with_port(self, port: u16) -> SocketAddr {
+        match self.ip {
+            IpAddr::V4(_) => SocketAddr::new(self.ip, port),
+            IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, self.scope).into(),
+        }
+    }
+}
+
+/// Whether an address is only good together with an interface.
+pub fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// What a pair of ports is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairSpec {
+    /// UDP port of event messages.
+    pub event_port: u16,
+    /// UDP port of general messages.
+    pub general_port: u16,
+    /// The one local address; `None`: all.
+    pub local: Option<Address>,
+    /// Descriptors of sockets that somebody else has bound: event and general.
+    pub prebound: Option<(i64, i64)>,
+}
+
+impl PairSpec {
+    fn port(&self, port: Port) -> u16 {
+        match port {
+            Port::Event => self.event_port,
+            Port::General => self.general_port,
+        }
+    }
+}
+
+/// One socket.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The socket, ready for polling.
+    pub socket: UdpSocket,
+    /// Which of the two ports.
+    pub port: Port,
+    /// IPv6, or else IPv4.
+    pub ipv6: bool,
+    /// An IPv6 socket that carries IPv4 as well (only one that was handed over).
+    pub dual: bool,
+    /// For sending; else it only listens to a multicast group.
+    pub sends: bool,
+    /// The kernel stamps what arrives.
+    pub stamped: bool,
+    /// Stamps of what was sent.
+    pub stamps: SendStamps,
+}
+
+impl Endpoint {
+    fn new(socket: Socket, port: Port, ipv6: bool, sends: bool) -> Self {
+        let stamped = timestamp::enable(&mio_view(&socket), ipv6);
+        // A smaller buffer only loses packets sooner.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
+        let socket = UdpSocket::from_std(socket.into());
+        Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default() }
+    }
+
+    /// Whether this socket can send to `to`.
+    pub fn reaches(&self, port: Port, to: IpAddr) -> bool {
+        self.sends && self.port == port && (self.ipv6 == to.is_ipv6() || self.dual)
+    }
+
+    /// The port it is bound to; 0 if the system does not say.
+    pub fn bound_port(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |address| address.port())
+    }
+}
+
+/// What [`timestamp::enable`] takes on this system.
+#[cfg(unix)]
+fn mio_view(socket: &Socket) -> std::os::fd::BorrowedFd<'_> {
+    std::os::fd::AsFd::as_fd(socket)
+}
+
+/// Opens the sockets of a pair. With `ephemeral`, ports that cannot be had are replaced by any others.
+///
+/// # Errors
+/// [`ErrorKind::Permission`], [`ErrorKind::AddressInUse`], [`ErrorKind::Network`], and for sockets handed over
+/// [`ErrorKind::InvalidArgument`].
+pub fn open(spec: &PairSpec, ephemeral: bool) -> Result<Vec<Endpoint>> {
+    if let Some((event, general)) = spec.prebound {
+        return Ok(vec![adopt(event, Port::Event)?, adopt(general, Port::General)?]);
+    }
+    match bind_all(spec) {
+        Err(error) if ephemeral && matches!(error.kind, ErrorKind::Permission | ErrorKind::AddressInUse) => {
+            log::warn!("{error} Any other ports are used instead, as allowed: receivers talk to the fixed ones only.");
+            bind_all(&PairSpec { event_port: 0, general_port: 0, ..*spec })
+        }
+        other => other,
+    }
+}
+
+fn bind_all(spec: &PairSpec) -> Result<Vec<Endpoint>> {
+    let mut endpoints = Vec::new();
+    let (v4, v6) = match spec.local {
+        Some(Address { ip: IpAddr::V4(_), .. }) => (spec.local, None),
+        Some(address) => (None, Some(address)),
+        None => (
+            Some(Address { ip: Ipv4Addr::UNSPECIFIED.into(), scope: 0 }),
+            Some(Address { ip: Ipv6Addr::UNSPECIFIED.into(), scope: 0 }),
+        ),
+    };
+    for address in [v4, v6].into_iter().flatten() {
+        for port in [Port::Event, Port::General] {
+            let at = address.with_port(spec.port(port));
+            match bind(at, false) {
+                Ok(socket) => endpoints.push(Endpoint::new(socket, port, address.ip.is_ipv6(), true)),
+                // A host without IPv6 is reached by IPv4 alone.
+                Err(error) if spec.local.is_none() && address.ip.is_ipv6() && is_absent(&error) => {
+                    log::debug!("no IPv6 on this host: {error}");
+                }
+                Err(error) => return Err(bind_error(at, port, &error)),
+            }
+        }
+    }
+    if let Some(local) = spec.local {
+        endpoints.extend(group_endpoints(spec, local));
+    }
+    Ok(endpoints)
+}
+
+/// Sockets of their own for the groups: one bound to a unicast address gets no multicast.
+fn group_endpoints(spec: &PairSpec, local: Address) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    let groups: Vec<Address> = match local.ip {
+        IpAddr::V4(_) => vec![Address { ip: GROUP_V4.into(), scope: 0 }],
+        IpAddr::V6(_) => {
+            let index = interface::index_of(local.ip).unwrap_or(local.scope);
+            GROUPS_V6.iter().map(|group| Address { ip: (*group).into(), scope: index }).collect()
+        }
+    };
+    for group in groups {
+        for port in [Port::Event, Port::General] {
+            let number = spec.port(port);
+            if number == 0 {
+                continue;
+            }
+            let joined = bind(group.with_port(number), true).and_then(|socket| {
+                only_own_groups(&socket);
+                join(&socket, group.ip, local.ip, group.scope)?;
+                Ok(socket)
+            });
+            match joined {
+                Ok(socket) => endpoints.push(Endpoint::new(socket, port, group.ip.is_ipv6(), false)),
+                Err(error) => log::info!("multicast {} on {} is not heard: {error}", group.ip, local.ip),
+            }
+        }
+    }
+    endpoints
+}
+
+/// Joins the groups on the wildcard sockets of a pair, at the interface that leads to `receiver`.
+pub fn join_towards(endpoints: &[Endpoint], receiver: Address) {
+    let Some(local) = source_towards(receiver) else { return };
+    let index = if receiver.scope == 0 { interface::index_of(local).unwrap_or(0) } else { receiver.scope };
+    for endpoint in endpoints.iter().filter(|e| e.sends && e.ipv6 == local.is_ipv6()) {
+        let groups: &[IpAddr] = match local {
+            IpAddr::V4(_) => &[IpAddr::V4(GROUP_V4)],
+            IpAddr::V6(_) => &[IpAddr::V6(GROUPS_V6[0]), IpAddr::V6(GROUPS_V6[1])],
+        };
+        for group in groups {
+            match join(&socket2::SockRef::from(&endpoint.socket), *group, local, index) {
+                Ok(()) => {}
+                // Joined for an earlier session.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => log::info!("multicast {group} at {local} is not heard: {error}"),
+            }
+        }
+    }
+}
+
+fn join(socket: &Socket, group: IpAddr, local: IpAddr, index: u32) -> io::Result<()> {
+    match (group, local) {
+        (IpAddr::V4(group), IpAddr::V4(local)) => {
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Address(local))
+        }
+        (IpAddr::V6(group), _) => socket.join_multicast_v6(&group, index),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// The local address packets to `receiver` leave from: asked of the routing table by a socket that sends nothing.
+fn source_towards(receiver: Address) -> Option<IpAddr> {
+    let to = receiver.with_port(9);
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    socket.connect(&to.into()).ok()?;
+    Some(socket.local_addr().ok()?.as_socket()?.ip())
+}
+
+/// Binds a socket. `shared` only for multicast groups: beside a running PTP program the bind of a unicast address must
+/// fail, or both would get half of the packets.
+fn bind(at: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if at.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if shared {
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&at.into())?;
+    Ok(socket)
+}
+
+/// Works on a duplicate of a socket that somebody privileged has bound.
+#[cfg(unix)]
+fn adopt(descriptor: i64, port: Port) -> Result<Endpoint> {
+    use std::os::fd::BorrowedFd;
+    let refuse = |why: String| {
+        Error::new(ErrorKind::InvalidArgument, format!("The {} is no bound UDP socket: {why}.", socket_field(port)))
+    };
+    let fd = i32::try_from(descriptor).ok().filter(|fd| *fd >= 0).ok_or_else(|| refuse("no descriptor".into()))?;
+    // SAFETY: fcntl on any number is harmless: an unused one gives EBADF.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(refuse(io::Error::last_os_error().to_string()));
+    }
+    // SAFETY: the descriptor is open, and the caller keeps it open during the call that passes it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let socket: Socket = borrowed.try_clone_to_owned().map_err(|error| refuse(error.to_string()))?.into();
+    if socket.r#type().ok() != Some(Type::DGRAM) {
+        return Err(refuse("not a datagram socket".into()));
+    }
+    let address = socket.local_addr().map_err(|error| refuse(error.to_string()))?.as_socket();
+    match address {
+        Some(address) if address.port() != 0 => Ok(Endpoint::new(socket, port, address.is_ipv6(), true)),
+        _ => Err(refuse("not bound to a port".into())),
+    }
+}
+
+#[cfg(not(unix))]
+fn adopt(_descriptor: i64, port: Port) -> Result<Endpoint> {
+    let field = socket_field(port);
+    Err(Error::new(ErrorKind::InvalidArgument, format!("The {field} cannot be handed over on this system.")))
+}
+
+fn socket_field(port: Port) -> &'static str {
+    match port {
+        Port::Event => "event_socket",
+        Port::General => "general_socket",
+    }
+}
+
+/// With this option off, a socket hears only groups that it joined itself, on the interface where it did.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn only_own_groups(socket: &Socket) {
+    use std::os::fd::AsRawFd;
+    // Where the system has no such option, more is heard than asked for, and the peer table sorts it out.
+    let _ = timestamp::set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0_i32);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn only_own_groups(_: &Socket) {}
+
+fn is_absent(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::AddrNotAvailable || error.kind() == io::ErrorKind::Unsupported
+    }
+}
+
+fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+        io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
+        _ => ErrorKind::Network,
+    };
+    let messages = match port {
+        Port::Event => "event",
+        Port::General => "general",
+    };
+    let remedy = match kind {
+        ErrorKind::Permission => {
+            "Run as root, or grant CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM), or lower \
+             net.ipv4.ip_unprivileged_port_start to 319, or hand over bound sockets."
+        }
+        ErrorKind::AddressInUse => {
+            "Another PTP program on this host has this port (ptp4l, nqptp, airptpd or another player): stop it; only \
+             one process can speak PTP on an address."
+        }
+        _ => "Check that the address is one of this host's and that the network is up.",
+    };
+    Error {
+        kind,
+        os_error: error.raw_os_error().unwrap_or(0),
+        message: format!("Could not bind UDP {at} for PTP {messages} messages: {error}. {remedy}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback(event_port: u16) -> PairSpec {
+        let local = Some(Address { ip: Ipv4Addr::LOCALHOST.into(), scope: 0 });
+        PairSpec { event_port, general_port: event_port + 1, local, prebound: None }
+    }
+
+    #[test]
+    fn a_second_pair_on_the_same_ports_is_address_in_use() {
+        let first = open(&loopback(42_319), false).unwrap();
+        assert_eq!(first.iter().filter(|e| e.sends).count(), 2);
+        let error = open(&loopback(42_319), false).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::AddressInUse);
+        assert!(error.message.contains("127.0.0.1:42319") && error.message.contains("ptp4l"), "{error}");
+        let elsewhere = open(&loopback(42_319), true).unwrap();
+        assert!(elsewhere.iter().all(|e| e.bound_port() != 0 && e.bound_port() != 42_319));
+        drop(first);
+        assert!(open(&loopback(42_319), false).is_ok());
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_a_network_error() {
+        let spec = PairSpec { local: Some(Address { ip: [192, 0, 2, 1].into(), scope: 0 }), ..loopback(42_329) };
+        let error = open(&spec, false).unwrap_err();
+        assert_eq!((error.kind, error.os_error), (ErrorKind::Network, libc::EADDRNOTAVAIL));
+    }
+
+    #[test]
+    fn sockets_handed_over_are_checked_and_duplicated() {
+        use std::os::fd::AsRawFd;
+        let mine = bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let fd = i64::from(mine.as_raw_fd());
+        let adopted = open(&PairSpec { prebound: Some((fd, fd)), ..loopback(42_339) }, false).unwrap();
+        assert_ne!(i64::from(adopted[0].socket.as_raw_fd()), fd);
+        let port = mine.local_addr().unwrap().as_socket().unwrap().port();
+        assert_eq!(adopted[1].bound_port(), port);
+        for bad in [-1, 1 << 40, 999_999, 0] {
+            let spec = PairSpec { prebound: Some((bad, fd)), ..loopback(42_339) };
+            assert_eq!(open(&spec, false).unwrap_err().kind, ErrorKind::InvalidArgument, "{bad}");
+        }
+    }
+}

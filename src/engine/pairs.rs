@@ -1,0 +1,213 @@
+//! The open socket pairs: found or opened for a session, polled, sent through, closed after the last one.
+
+use std::net::IpAddr;
+
+use mio::{Interest, Registry, Token};
+
+use super::clock::{self, Clocks};
+use super::net::{self, Address, Endpoint, PairSpec};
+use super::timestamp::{self, Received};
+use crate::association::Port;
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::{LocalTime, Span};
+
+/// Names a pair while it is open.
+pub type PairId = usize;
+
+/// A refusal to send is told once, and again after this: a network that is down refuses every packet.
+const TELL_AGAIN: Span = Span::from_millis(60_000);
+
+/// The sockets of one set of ports and local address.
+struct Pair {
+    spec: PairSpec,
+    ephemeral: bool,
+    endpoints: Vec<Endpoint>,
+    sessions: usize,
+    /// Packets from addresses of no session.
+    foreign: u64,
+    told: Option<LocalTime>,
+}
+
+/// All open pairs.
+#[derive(Default)]
+pub struct Pairs(Vec<Option<Pair>>);
+
+/// Sockets of one pair get consecutive tokens from `pair * TOKENS + 1` on: event and general, two families, and as
+/// many again and more for the groups.
+const TOKENS: usize = 16;
+
+/// Names one socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointId {
+    /// Its pair.
+    pub pair: PairId,
+    index: usize,
+}
+
+/// What a session may want to know of its pair.
+#[derive(Clone, Copy, Debug)]
+pub struct PairStatus {
+    /// Bound port for event messages.
+    pub event_port: u16,
+    /// Bound port for general messages.
+    pub general_port: u16,
+    /// These are not the ports asked for.
+    pub ephemeral: bool,
+    /// The kernel stamps what arrives.
+    pub receive_stamps: bool,
+    /// The kernel stamps what leaves.
+    pub send_stamps: bool,
+    /// Packets from addresses of no session.
+    pub foreign: u64,
+}
+
+impl Pairs {
+    /// The pair for `spec`: one that is open, the wildcard one included, or a new one.
+    ///
+    /// # Errors
+    /// Those of [`net::open`].
+    pub fn acquire(&mut self, spec: &PairSpec, ephemeral: bool, registry: &Registry) -> Result<PairId> {
+        let wildcard = PairSpec { local: None, ..*spec };
+        for wanted in [spec, &wildcard] {
+            let open = self.0.iter_mut().enumerate().filter_map(|(id, pair)| Some((id, pair.as_mut()?)));
+            let found = open.into_iter().find(|(_, pair)| pair.spec == *wanted);
+            if let Some((id, pair)) = found {
+                pair.sessions += 1;
+                return Ok(id);
+            }
+        }
+        let mut endpoints = net::open(spec, ephemeral)?;
+        endpoints.truncate(TOKENS);
+        let id = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
+        for (index, endpoint) in endpoints.iter_mut().enumerate() {
+            let token = Token(id * TOKENS + index + 1);
+            registry.register(&mut endpoint.socket, token, Interest::READABLE).map_err(|error| Error {
+                kind: ErrorKind::Network,
+                os_error: error.raw_os_error().unwrap_or(0),
+                message: format!("Could not poll a PTP socket: {error}."),
+            })?;
+        }
+        let asked = |e: &Endpoint| match e.port {
+            Port::Event => spec.event_port,
+            Port::General => spec.general_port,
+        };
+        let replaced = endpoints.iter().any(|e| spec.prebound.is_none() && e.bound_port() != asked(e));
+        let pair = Pair { spec: *spec, ephemeral: replaced, endpoints, sessions: 1, foreign: 0, told: None };
+        match self.0.get_mut(id) {
+            Some(free) => *free = Some(pair),
+            None => self.0.push(Some(pair)),
+        }
+        Ok(id)
+    }
+
+    /// One session less; the last one closes the sockets.
+    pub fn release(&mut self, id: PairId, registry: &Registry) {
+        let Some(place) = self.0.get_mut(id) else { return };
+        let Some(pair) = place else { return };
+        pair.sessions = pair.sessions.saturating_sub(1);
+        if pair.sessions == 0 {
+            for endpoint in &mut pair.endpoints {
+                // Closing takes it out of the poll as well.
+                let _ = registry.deregister(&mut endpoint.socket);
+            }
+            *place = None;
+        }
+    }
+
+    /// Listens to multicast from the network of a receiver; pairs of one local address did so when they were opened.
+    pub fn join_towards(&self, id: PairId, receiver: Address) {
+        if let Some(pair) = self.pair(id).filter(|pair| pair.spec.local.is_none()) {
+            net::join_towards(&pair.endpoints, receiver);
+        }
+    }
+
+    /// The socket a poll's token names.
+    pub fn endpoint(&self, token: Token) -> Option<EndpointId> {
+        let number = token.0.checked_sub(1)?;
+        let id = EndpointId { pair: number / TOKENS, index: number % TOKENS };
+        self.pair(id.pair)?.endpoints.get(id.index).map(|_| id)
+    }
+
+    /// Whether there may be more to read: reads one datagram.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` where there is none.
+    pub fn receive(&self, id: EndpointId, buffer: &mut [u8]) -> std::io::Result<Received> {
+        let endpoint = self.pair(id.pair).and_then(|pair| pair.endpoints.get(id.index));
+        let endpoint = endpoint.ok_or(std::io::ErrorKind::WouldBlock)?;
+        timestamp::receive(&endpoint.socket, buffer)
+    }
+
+    /// Counts a packet from an address of no session.
+    pub fn count_foreign(&mut self, id: PairId) {
+        if let Some(pair) = self.0.get_mut(id).and_then(Option::as_mut) {
+            pair.foreign = pair.foreign.wrapping_add(1);
+        }
+    }
+
+    /// Sends a datagram to a receiver; `tagged` ones report when they left.
+    ///
+    /// # Errors
+    /// The system's; it is told in the log, but not for every packet.
+    pub fn send(
+        &mut self,
+        id: PairId,
+        port: Port,
+        to: Address,
+        source: Option<IpAddr>,
+        bytes: &[u8],
+        tagged: bool,
+        clocks: &Clocks,
+    ) -> std::io::Result<LocalTime> {
+        let pair = self.0.get_mut(id).and_then(Option::as_mut).ok_or(std::io::ErrorKind::NotConnected)?;
+        let number = match port {
+            Port::Event => pair.spec.event_port,
+            Port::General => pair.spec.general_port,
+        };
+        let source = source.filter(|_| pair.spec.local.is_none() && pair.spec.prebound.is_none());
+        let endpoint = pair.endpoints.iter_mut().find(|endpoint| endpoint.reaches(port, to.ip));
+        let before = clock::monotonic();
+        let sent = match endpoint {
+            None => Err(std::io::ErrorKind::Unsupported.into()),
+            Some(endpoint) => {
+                let mut target = to.with_port(number);
+                if let (IpAddr::V4(v4), true) = (to.ip, endpoint.ipv6) {
+                    target.set_ip(v4.to_ipv6_mapped().into());
+                }
+                timestamp::send(&endpoint.socket, bytes, &target, source, tagged).map(|()| {
+                    // A stamp from before the send is another packet's.
+                    let stamp = if tagged { endpoint.stamps.take(&endpoint.socket) } else { None };
+                    stamp
+                        .and_then(|wall| clocks.stamp(wall, clock::monotonic()))
+                        .filter(|at| *at >= before)
+                        .unwrap_or(before)
+                })
+            }
+        };
+        if let Err(error) = &sent {
+            if pair.told.is_none_or(|told| before.since(told) >= TELL_AGAIN) {
+                pair.told = Some(before);
+                log::warn!("sending to {} port {number} failed: {error}; it is tried again", to.ip);
+            }
+        }
+        sent
+    }
+
+    /// What a session may want to know of its pair.
+    pub fn status(&self, id: PairId) -> Option<PairStatus> {
+        let pair = self.pair(id)?;
+        let bound = |port| pair.endpoints.iter().find(|e| e.sends && e.port == port);
+        Some(PairStatus {
+            event_port: bound(Port::Event).map_or(0, Endpoint::bound_port),
+            general_port: bound(Port::General).map_or(0, Endpoint::bound_port),
+            ephemeral: pair.ephemeral,
+            receive_stamps: pair.endpoints.iter().all(|e| e.stamped),
+            send_stamps: bound(Port::Event).is_some_and(|e| e.stamps.work()),
+            foreign: pair.foreign,
+        })
+    }
+
+    fn pair(&self, id: PairId) -> Option<&Pair> {
+        self.0.get(id)?.as_ref()
+    }
+}

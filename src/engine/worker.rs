@@ -1,0 +1,434 @@
+//! The worker's loop: packets, deadlines and commands, each to its link.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use super::clock::{self, Clocks, Moved};
+use super::link::{Callback, Event, Link, SessionRun};
+use super::net::Address;
+use super::pairs::{EndpointId, PairId, Pairs};
+use super::published::Published;
+use super::setting::SettingWatch;
+use super::timestamp::{Received, MAX_DATAGRAM};
+use super::{Awaited, Command, SessionId, SessionSpec, Shared, Waited};
+use crate::association::{Association, Packet};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::{LocalTime, Span};
+use crate::timeline::Role;
+
+/// The waker's token.
+pub const WAKER: Token = Token(0);
+
+/// The token of the watch over settings of the wall clock.
+const SETTING: Token = Token(usize::MAX);
+
+/// Datagrams read from one socket before the others, the timers and the commands have their turn: a flood on one
+/// socket delays a deadline by no more than so many packets.
+const BATCH: usize = 64;
+
+/// Poll events taken at once.
+const EVENTS: usize = 64;
+
+/// How often clocks are compared where the system does not tell of settings: a step is to be noticed within a second.
+const CLOCK_CHECK: Duration = Duration::from_millis(500);
+
+/// Names an association; never used twice.
+type LinkId = u64;
+
+struct Waiter {
+    session: SessionId,
+    what: Awaited,
+    deadline: LocalTime,
+    reply: SyncSender<Waited>,
+}
+
+/// The worker's state; lives on its thread.
+pub struct Worker<'a> {
+    poll: Poll,
+    shared: &'a Shared,
+    setting: Option<SettingWatch>,
+    clocks: Clocks,
+    pairs: Pairs,
+    links: HashMap<LinkId, Link>,
+    next_link: LinkId,
+    /// Which links listen to an address; more than one only where sessions differ in their local address.
+    peers: HashMap<(PairId, Address), Vec<(LinkId, u8)>>,
+    sessions: HashMap<SessionId, LinkId>,
+    timers: BinaryHeap<Reverse<(LocalTime, LinkId)>>,
+    waiters: Vec<Waiter>,
+    /// Sockets that may have more to read.
+    readable: Vec<EndpointId>,
+    quit: bool,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker with nothing to do yet.
+    pub fn new(poll: Poll, shared: &'a Shared) -> Self {
+        let setting = SettingWatch::new(poll.registry(), SETTING)
+            .inspect_err(|error| log::info!("settings of the wall clock are noticed late: {error}"))
+            .ok();
+        Self {
+            poll,
+            shared,
+            setting,
+            clocks: Clocks::new(),
+            pairs: Pairs::default(),
+            links: HashMap::new(),
+            next_link: 0,
+            peers: HashMap::new(),
+            sessions: HashMap::new(),
+            timers: BinaryHeap::new(),
+            waiters: Vec::new(),
+            readable: Vec::new(),
+            quit: false,
+        }
+    }
+
+    /// Works until told to quit.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.quit {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Nothing can be waited for without a poll: better to end than to spin.
+                Err(error) => panic!("polling failed: {error}"),
+            }
+            self.check_clocks();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SETTING => self.setting.iter().for_each(SettingWatch::rearm),
+                    token => self.readable.extend(self.pairs.endpoint(token)),
+                }
+            }
+            self.read_sockets();
+            self.obey();
+            self.do_what_is_due();
+            self.resolve_waiters(None);
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.readable.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let waiter = self.waiters.iter().map(|waiter| waiter.deadline).min();
+        let next = [timer, waiter].into_iter().flatten().min();
+        let until = next.map(|at| {
+            let left = at.since(clock::monotonic()).nanos().max(0);
+            Duration::from_nanos(left.unsigned_abs())
+        });
+        let polling = SettingWatch::NEEDS_POLLING || self.setting.is_none();
+        let check = (polling && !self.links.is_empty()).then_some(CLOCK_CHECK);
+        [until, check].into_iter().flatten().min()
+    }
+
+    fn check_clocks(&mut self) {
+        let Moved { wall, suspended } = self.clocks.check();
+        if !wall && suspended == Span::ZERO {
+            return;
+        }
+        let now = clock::monotonic();
+        if wall {
+            log::info!("the wall clock was set");
+        }
+        if suspended != Span::ZERO {
+            log::info!("the host was suspended for {} ms", suspended.nanos() / 1_000_000);
+        }
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            if let Some(link) = self.links.get_mut(&id) {
+                if suspended != Span::ZERO {
+                    link.association.local_clock_stood_still(suspended, self.clocks.served(), now);
+                }
+                if wall {
+                    link.wall_clock_stepped(&self.clocks, now);
+                }
+            }
+            self.settle(id, now);
+        }
+    }
+
+    fn read_sockets(&mut self) {
+        let mut buffer = [0; MAX_DATAGRAM];
+        for id in std::mem::take(&mut self.readable) {
+            let mut drained = false;
+            for _ in 0..BATCH {
+                match self.pairs.receive(id, &mut buffer) {
+                    Ok(received) => {
+                        let bytes = buffer.get(..received.length).unwrap_or(&[]);
+                        self.deliver(id.pair, received, bytes);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        drained = true;
+                        break;
+                    }
+                    // An error of an earlier packet, told here; the socket lives on.
+                    Err(_) => {}
+                }
+            }
+            if !drained && !self.readable.contains(&id) {
+                self.readable.push(id);
+            }
+        }
+    }
+
+    fn deliver(&mut self, pair: PairId, received: Received, bytes: &[u8]) {
+        let now = clock::monotonic();
+        let at = received.wall_ns.and_then(|wall| self.clocks.stamp(wall, now)).unwrap_or(now);
+        let Some(listeners) = self.peers.get(&(pair, Address::of(received.source))) else {
+            self.pairs.count_foreign(pair);
+            return;
+        };
+        let listeners = listeners.clone();
+        for (id, peer) in listeners {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            // A packet to another of our addresses is for another link; multicast is for all.
+            let elsewhere = link.local.is_some_and(|local| {
+                received.destination.is_some_and(|to| !to.is_multicast() && to.to_canonical() != local)
+            });
+            if !elsewhere {
+                link.association.receive(Packet { bytes, peer, received: at }, now);
+                self.settle(id, now);
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = clock::monotonic();
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            if link.scheduled == Some(at) {
+                link.scheduled = None;
+                link.association.tick(now);
+                self.settle(id, now);
+            }
+        }
+    }
+
+    /// After anything happened to a link: sends, publishes, sets its timer, wakes who waited.
+    fn settle(&mut self, id: LinkId, now: LocalTime) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.transmit(&mut self.pairs, &self.clocks, now);
+        link.publish(&self.pairs, &self.clocks, now);
+        if let Some(at) = link.association.poll_timeout() {
+            if link.scheduled != Some(at) {
+                link.scheduled = Some(at);
+                self.timers.push(Reverse((at, id)));
+            }
+        } else {
+            link.scheduled = None;
+        }
+        if !self.waiters.is_empty() {
+            self.resolve_waiters(Some(id));
+        }
+    }
+
+    fn obey(&mut self) {
+        let commands = match &mut *self.shared.commands.lock() {
+            Some(queue) => std::mem::take(queue),
+            None => VecDeque::new(),
+        };
+        for command in commands {
+            match command {
+                Command::Open { id, spec, published, callback, reply } => {
+                    // A caller that has gone has no use for the answer.
+                    let _ = reply.send(self.open(id, spec, published, callback));
+                }
+                Command::Close { id, reply } => {
+                    self.close(id);
+                    let _ = reply.send(());
+                }
+                Command::Await { id, what, deadline, reply } => {
+                    self.waiters.push(Waiter { session: id, what, deadline, reply });
+                }
+                Command::Quit => self.quit = true,
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        id: SessionId,
+        spec: SessionSpec,
+        published: &'static Published,
+        callback: Option<Callback>,
+    ) -> Result<()> {
+        let now = clock::monotonic();
+        let pair = self.pairs.acquire(&spec.pair, spec.ephemeral, self.poll.registry())?;
+        let local = spec.pair.local.map(|local| local.ip);
+        let shared = match self.shareable(pair, local, &spec) {
+            Ok(shared) => shared,
+            Err(error) => {
+                self.pairs.release(pair, self.poll.registry());
+                return Err(error);
+            }
+        };
+        for peer in &spec.peers {
+            self.pairs.join_towards(pair, *peer);
+        }
+        let link_id = shared.unwrap_or_else(|| self.link(pair, local, &spec, now));
+        self.sessions.insert(id, link_id);
+        let Some(link) = self.links.get_mut(&link_id) else { return Err(Error::of(ErrorKind::Internal)) };
+        let timeline = link.association.timeline(now);
+        let foreign_before = self.pairs.status(pair).map_or(0, |status| status.foreign);
+        let mut session = SessionRun {
+            id,
+            published,
+            callback,
+            wall: spec.wall,
+            epochs: 0_u32.wrapping_sub(timeline.conversion.epoch),
+            foreign_before,
+        };
+        // The others learn nothing new; this one starts with what is so already.
+        if shared.is_some() && timeline.conversion.sync_state.is_synchronized() {
+            let mine = session.timeline(&timeline, &self.clocks);
+            session.published.clock.write(&mine.to_words());
+            session.tell(Event::Synchronized, &mine);
+        }
+        link.sessions.push(session);
+        self.settle(link_id, now);
+        Ok(())
+    }
+
+    /// The link to the same receiver, if there is one and it does what this session wants.
+    fn shareable(&self, pair: PairId, local: Option<IpAddr>, spec: &SessionSpec) -> Result<Option<LinkId>> {
+        let found = spec.peers.iter().find_map(|peer| {
+            let listeners = self.peers.get(&(pair, *peer))?;
+            listeners.iter().find_map(|(id, _)| {
+                let link = self.links.get(id)?;
+                (link.local == local).then_some((*id, link, peer.ip))
+            })
+        });
+        let Some((id, link, ip)) = found else { return Ok(None) };
+        let (theirs, ours) = (link.association.config(), &spec.association);
+        let conflict = if theirs.policy != ours.policy {
+            "role"
+        } else if theirs.identity != ours.identity {
+            "clock_id"
+        } else if theirs.advertisement != ours.advertisement {
+            "priority or clock class"
+        } else if theirs.domain != ours.domain || theirs.major_sdo_id != ours.major_sdo_id {
+            "domain"
+        } else {
+            return Ok(Some(id));
+        };
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("Another session talks to {ip} with another {conflict}; sessions to one receiver must agree."),
+        ))
+    }
+
+    /// A new conversation.
+    fn link(&mut self, pair: PairId, local: Option<IpAddr>, spec: &SessionSpec, now: LocalTime) -> LinkId {
+        let id = self.next_link;
+        self.next_link += 1;
+        for (number, peer) in (0..).zip(&spec.peers) {
+            self.peers.entry((pair, *peer)).or_default().push((id, number));
+        }
+        let link = Link {
+            association: Association::new(spec.association, self.clocks.served(), now),
+            pair,
+            local,
+            peers: spec.peers.clone(),
+            sessions: Vec::new(),
+            scheduled: None,
+            send_errors: 0,
+        };
+        self.links.insert(id, link);
+        id
+    }
+
+    fn close(&mut self, id: SessionId) {
+        self.waiters.retain(|waiter| {
+            let mine = waiter.session == id;
+            if mine {
+                let _ = waiter.reply.send(Waited::Stopped);
+            }
+            !mine
+        });
+        let Some(link_id) = self.sessions.remove(&id) else { return };
+        let Some(link) = self.links.get_mut(&link_id) else { return };
+        let timeline = link.association.timeline(clock::monotonic());
+        let pair = link.pair;
+        if let Some(at) = link.sessions.iter().position(|session| session.id == id) {
+            let mut session = link.sessions.swap_remove(at);
+            let mine = session.timeline(&timeline, &self.clocks);
+            session.tell(Event::Stopped, &mine);
+        }
+        if link.sessions.is_empty() {
+            let peers: HashSet<Address> = link.peers.iter().copied().collect();
+            self.links.remove(&link_id);
+            for peer in peers {
+                if let Some(listeners) = self.peers.get_mut(&(pair, peer)) {
+                    listeners.retain(|(listener, _)| *listener != link_id);
+                    if listeners.is_empty() {
+                        self.peers.remove(&(pair, peer));
+                    }
+                }
+            }
+        }
+        self.pairs.release(pair, self.poll.registry());
+    }
+
+    /// Answers those whose wait is over; of one link, or of all.
+    fn resolve_waiters(&mut self, of: Option<LinkId>) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let now = clock::monotonic();
+        let (sessions, links) = (&self.sessions, &self.links);
+        self.waiters.retain(|waiter| {
+            let link_id = sessions.get(&waiter.session);
+            if of.is_some() && link_id != of.as_ref() {
+                return true;
+            }
+            let outcome = match link_id.and_then(|id| links.get(id)) {
+                None => Waited::Stopped,
+                Some(link) => {
+                    let happened = match waiter.what {
+                        Awaited::Role => link.association.role() != Role::Listening,
+                        Awaited::Synchronized => link.association.sync_state().is_synchronized(),
+                    };
+                    if happened {
+                        Waited::Happened
+                    } else if now >= waiter.deadline {
+                        Waited::TimedOut
+                    } else {
+                        return true;
+                    }
+                }
+            };
+            log_outcome(waiter.what, outcome, link_id.and_then(|id| links.get(id)));
+            let _ = waiter.reply.send(outcome);
+            false
+        });
+    }
+}
+
+fn log_outcome(what: Awaited, outcome: Waited, link: Option<&Link>) {
+    let who = link.and_then(|link| link.peers.first()).map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip);
+    let advice = link.map_or("", |link| link.association.advice());
+    match (what, outcome) {
+        (Awaited::Synchronized, Waited::Happened) => log::info!("{who}: synchronised"),
+        (Awaited::Synchronized, Waited::TimedOut) => {
+            log::warn!("{who}: not synchronised in time, audio may not play. {advice}");
+        }
+        (Awaited::Synchronized, Waited::Stopped) => log::info!("{who}: stopped before it was synchronised"),
+        (Awaited::Role, Waited::TimedOut) => log::info!("{who}: no role settled yet. {advice}"),
+        (Awaited::Role, _) => {}
+    }
+}
