@@ -118,8 +118,10 @@ impl Core {
             epoch: 0,
         };
         let mut random = Random::new(config.seed);
-        let latency = crate::link::Impairments { jitter_ns: config.delay_resp_latency_ns, ..Default::default() };
-        let mut script: Vec<_> = config.script.iter().map(|&(at, what)| (now.saturating_add(at), what)).collect();
+        let latency =
+            crate::link::Impairments { jitter_ns: config.delay_resp_latency_ns, ..Default::default() };
+        let mut script: Vec<_> =
+            config.script.iter().map(|&(at, what)| (now.saturating_add(at), what)).collect();
         script.sort_by_key(|&(at, _)| at);
         let mut core = Self {
             composer: Composer { identity: ClockIdentity(identity), priority1: config.priority1 },
@@ -177,6 +179,16 @@ impl Core {
     pub fn pairs(&self, sender: Host) -> Vec<Pair> {
         let peer = self.peers.iter().find(|peer| peer.host == sender);
         peer.map(|peer| peer.pairs.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The event port and the general port.
+    pub fn ports(&self) -> (u16, u16) {
+        (self.config.event_port, self.config.general_port)
+    }
+
+    /// Whom it knows: named or heard.
+    pub fn senders(&self) -> Vec<Host> {
+        self.peers.iter().map(|peer| peer.host).collect()
     }
 
     /// Whether it serves its clock now.
@@ -375,8 +387,7 @@ impl Core {
         for peer in &mut self.peers {
             peer.sync_from = i64::MAX;
             peer.next_signaling = i64::MAX;
-            peer.next_announce =
-                if quiet { now.saturating_add(RARE_ANNOUNCE_INTERVAL_NS) } else { i64::MAX };
+            peer.next_announce = if quiet { now.saturating_add(RARE_ANNOUNCE_INTERVAL_NS) } else { i64::MAX };
         }
     }
 
@@ -397,8 +408,12 @@ impl Core {
             Planned::Announce { peer } => {
                 (peer, self.composer.announce(next(&mut self.announce_sequence), grandmaster))
             }
-            Planned::WakeUp { peer, priority1, priority2 } => (peer, self.composer.wake_up(priority1, priority2)),
-            Planned::Signaling { peer } => (peer, self.composer.signaling(next(&mut self.signaling_sequence))),
+            Planned::WakeUp { peer, priority1, priority2 } => {
+                (peer, self.composer.wake_up(priority1, priority2))
+            }
+            Planned::Signaling { peer } => {
+                (peer, self.composer.signaling(next(&mut self.signaling_sequence)))
+            }
             Planned::DelayReq { peer, sequence_id } => {
                 self.peers[peer].pending_request = Some(PendingRequest { sequence_id, sent_ns: now });
                 (peer, self.composer.delay_req(sequence_id))

@@ -137,7 +137,10 @@ mod tests {
         let later = clock.truth_at(FIRST.monotonic_ns + 1_000_000_000_000);
         assert_eq!(later, FIRST.receiver_ns + 1_000_000_000_000 - 12_345_000);
         // Before its start the same line holds.
-        assert_eq!(clock.truth_at(FIRST.monotonic_ns - 1_000_000_000), FIRST.receiver_ns - 1_000_000_000 + 12_345);
+        assert_eq!(
+            clock.truth_at(FIRST.monotonic_ns - 1_000_000_000),
+            FIRST.receiver_ns - 1_000_000_000 + 12_345
+        );
     }
 
     #[test]
@@ -171,7 +174,10 @@ mod tests {
         let mut clock = Clock::new(FIRST);
         let before = clock.truth_at(6_000_000_000);
         clock.step(7_000_000_000, -250_000_000);
-        assert_eq!(clock.truth_at(7_000_000_000), clock.segments[0].read(7_000_000_000).nanos() - 250_000_000);
+        assert_eq!(
+            clock.truth_at(7_000_000_000),
+            clock.segments[0].read(7_000_000_000).nanos() - 250_000_000
+        );
         clock.follow(8_000_000_000, 2, 250_000_000, 500);
         assert_eq!((clock.segment().grandmaster, clock.segment().skew_ppb), (2, 500));
         clock.restart(9_000_000_000, 3_000_000_000, 1, -12_345);

@@ -11,6 +11,12 @@ macro_rules! counters {
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
+        impl std::ops::AddAssign for Counters {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)+
+            }
+        }
+
         impl fmt::Display for Counters {
             /// One line of `name=count`.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,5 +105,8 @@ mod tests {
         assert!(text.starts_with("sync_sent=3 follow_up_sent=0 "), "{text}");
         assert!(text.ends_with(" reordered=9"), "{text}");
         assert!(!text.contains('\n'));
+        let mut sum = Counters { lost: 1, ..Default::default() };
+        sum += Counters { lost: 2, own: 5, ..Default::default() };
+        assert_eq!((sum.lost, sum.own), (3, 5));
     }
 }

@@ -1,8 +1,8 @@
 //! What a receiver makes of what it hears: refusals, the election, measurements of the sender's clock.
 #![forbid(unsafe_code)]
 
-use crate::config::{DelayResp, Host, Serving};
 use crate::behaviour::{Answer, Core, Planned, MASTER_TIMEOUT_NS, MAX_PEERS};
+use crate::config::{DelayResp, Host, Serving};
 use crate::line::{Event, Line};
 use crate::peer::{Pair, Peer, PendingSync};
 use ptpbmca::time::PtpTime;

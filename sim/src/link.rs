@@ -44,7 +44,15 @@ impl<T: Clone> Link<T> {
     /// A link with nothing on it.
     pub fn new(impairments: Impairments, seed: u64) -> Self {
         let random = Random::new(seed);
-        Self { impairments, random, under_way: VecDeque::new(), held: None, lost: 0, duplicated: 0, reordered: 0 }
+        Self {
+            impairments,
+            random,
+            under_way: VecDeque::new(),
+            held: None,
+            lost: 0,
+            duplicated: 0,
+            reordered: 0,
+        }
     }
 
     /// A packet enters at `now`.
@@ -124,7 +132,8 @@ mod tests {
 
     #[test]
     fn it_loses_and_doubles_what_it_says() {
-        let (out, link) = run(Impairments { loss_percent: 10.0, duplicate_percent: 5.0, ..Default::default() }, 10_000);
+        let (out, link) =
+            run(Impairments { loss_percent: 10.0, duplicate_percent: 5.0, ..Default::default() }, 10_000);
         assert!((850..1150).contains(&link.lost), "{} lost", link.lost);
         assert!((350..550).contains(&link.duplicated), "{} doubled", link.duplicated);
         assert_eq!(out.len() as u64, 10_000 - link.lost + link.duplicated);

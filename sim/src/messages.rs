@@ -3,8 +3,8 @@
 
 use ptpbmca::time::{Correction, Timestamp};
 use ptpbmca::wire::{
-    flags, Announce, Body, ClockIdentity, ClockQuality, DataSet, FollowUpInformation, Header, Message, PathTrace,
-    PortIdentity, Tlv,
+    flags, Announce, Body, ClockIdentity, ClockQuality, DataSet, FollowUpInformation, Header, Message,
+    PathTrace, PortIdentity, Tlv,
 };
 
 /// portNumber of a HomePod (field guide 2.1d).
@@ -131,7 +131,10 @@ impl Composer {
             path_trace: Some(PathTrace::single(self.identity)),
         };
         let source = PortIdentity { clock: self.identity, port: NQPTP_PORT_NUMBER };
-        Message { header: Header { source, control: CONTROL_SIGNALING, ..header }, body: Body::Announce(announce) }
+        Message {
+            header: Header { source, control: CONTROL_SIGNALING, ..header },
+            body: Body::Announce(announce),
+        }
     }
 
     /// The Signaling of a captured HomePod (field guide 2.5).

@@ -84,7 +84,8 @@ fn pairs(sent: &[(i64, Message)]) -> Vec<(i64, u16, u64)> {
                 panic!("{:?} is no Follow_Up", w[1])
             };
             assert_eq!(w[0].1.header.sequence_id, header.sequence_id);
-            let left = PtpTime::from_wire(precise_origin, &[header.correction, w[0].1.header.correction]).unwrap();
+            let left =
+                PtpTime::from_wire(precise_origin, &[header.correction, w[0].1.header.correction]).unwrap();
             (w[0].0, header.sequence_id, left.nanos())
         })
         .collect()
@@ -191,7 +192,10 @@ fn messages_of_another_dialect_are_dropped() {
     world.core.receive(&[0x11, 2], wrong_port, world.now);
     assert!(world.core.is_serving());
     let counters = world.core.counters();
-    assert_eq!((counters.sdo_zero, counters.wrong_domain, counters.wrong_port, counters.malformed), (2, 1, 1, 1));
+    assert_eq!(
+        (counters.sdo_zero, counters.wrong_domain, counters.wrong_port, counters.malformed),
+        (2, 1, 1, 1)
+    );
     assert!(kinds(&world.run(2 * SECOND), MessageType::DelayResp).is_empty());
 }
 
@@ -209,7 +213,8 @@ fn a_delay_resp_tells_the_arrival_in_each_dialect() {
             let truth = world.core.truth_at(world.now);
             world.hear(&Composer { identity: SENDER, priority1: 250 }.delay_req(900));
             let sent = world.run(SECOND + i * 125 * MS + 110 * MS);
-            let (at, response) = *sent.iter().find(|(_, m)| m.message_type() == MessageType::DelayResp).unwrap();
+            let (at, response) =
+                *sent.iter().find(|(_, m)| m.message_type() == MessageType::DelayResp).unwrap();
             let Body::DelayResp { receive, requesting } = response.body else { panic!() };
             assert_eq!((response.header.sequence_id, requesting.clock), (900, SENDER));
             assert_eq!(response.header.flags, 0x0608);
@@ -242,8 +247,11 @@ fn a_delay_resp_tells_the_arrival_in_each_dialect() {
 #[test]
 fn a_restart_drops_the_clock_and_starts_sequences_again() {
     let restart = Command::Restart { uptime_ns: 3_000_000_000, silence_ns: 2500 * MS };
-    let mut world =
-        World::with_peer(Config { script: vec![(5 * SECOND, restart)], skew_ppb: -40_000, ..Config::default() });
+    let mut world = World::with_peer(Config {
+        script: vec![(5 * SECOND, restart)],
+        skew_ppb: -40_000,
+        ..Config::default()
+    });
     let before = pairs(&world.run(5 * SECOND - 1));
     assert!(before.last().unwrap().1 > 30);
     let identity = world.core.identity();
