@@ -67,6 +67,9 @@ lines
 /// Sync pairs kept for `--pairs`: over three hours of one sender.
 const PAIRS_KEPT: usize = 100_000;
 
+/// A fleet begins to serve over so many nanoseconds: one Announce interval, so that nothing comes all at once.
+const SPREAD_NS: i64 = 250_000_000;
+
 /// What the command line says.
 struct Options {
     config: Config,
@@ -103,7 +106,7 @@ fn run(options: Options) -> io::Result<()> {
         None => Box::new(io::stdout()),
     };
     let several = count > 1;
-    let configs = (0..count).map(|index| numbered(&config, index)).collect::<Result<Vec<_>, _>>()?;
+    let configs = (0..count).map(|index| numbered(&config, index, count)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = configs.iter().map(|config| config.addresses[0].ip).collect();
     // A reader that has gone away does not stop the clock.
     let sink = Box::new(move |index: usize, line: &ptpbmca_sim::Line| {
@@ -133,9 +136,11 @@ fn run(options: Options) -> io::Result<()> {
     Ok(())
 }
 
-/// The receiver at `index` of a fleet: the next address, another seed and, where one was given, another identity.
-fn numbered(config: &Config, index: u32) -> io::Result<Config> {
+/// The receiver at `index` of `count`: the next address, another seed, its own beat and, where one was given, another
+/// identity.
+fn numbered(config: &Config, index: u32, count: u32) -> io::Result<Config> {
     let mut config = config.clone();
+    config.phase_ns = SPREAD_NS * i64::from(index) / i64::from(count);
     if index > 0 {
         for host in &mut config.addresses {
             let next = match host.ip {
@@ -175,7 +180,7 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::E
     let (mut grandmaster_at, mut grandmaster_id, mut grandmaster_step) = (None, None, 250.0);
     let mut grandmaster_skew = None;
     let (mut step_at, mut step, mut die_at) = (None, 250.0, None);
-    let mut both_ways = false;
+    let (mut both_ways, mut only_when_silent) = (false, false);
     while let Some(argument) = parser.next()? {
         let Long(name) = argument else { return Err(argument.unexpected()) };
         match name.to_owned().as_str() {
@@ -192,7 +197,7 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::E
             "correction-ms" => config.correction_ns = parser.value()?.parse_with(range)?,
             "gm-priority1" => config.priority1 = parser.value()?.parse()?,
             "standalone" => config.serving = Serving::Always,
-            "only-when-silent" => config.serving = Serving::WhenSilent,
+            "only-when-silent" => only_when_silent = true,
             "wake-up" => config.serving = Serving::WakeUp,
             "thin-announces" => config.announcing = Announcing::Thinning,
             "never-announce" => config.announcing = Announcing::Never,
@@ -226,6 +231,9 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::E
     }
     if !addresses.is_empty() {
         config.addresses = addresses;
+    }
+    if only_when_silent {
+        config.serving = Serving::WhenSilent;
     }
     if both_ways {
         config.incoming = config.outgoing;
@@ -303,4 +311,62 @@ fn millis(millis: f64) -> i64 {
 
 fn ppb(ppm: f64) -> i64 {
     (ppm * 1e3).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Option<Options>, lexopt::Error> {
+        read_options(lexopt::Parser::from_args(arguments.split_whitespace()))
+    }
+
+    #[test]
+    fn what_is_said_is_done() {
+        let options = read(
+            "--address ::1 --address 127.0.0.9 --peer 127.0.0.1 --only-when-silent --standalone --skew-ppm -12.5 \
+             --correction-ms 1-2.5 --delay-resp-sign minus --loss 2 --both-ways --restart-at 5 --duration 1.5 \
+             --grandmaster-at 7 --grandmaster-step-ms -3",
+        );
+        let Options { config, duration, count, .. } = options.unwrap().unwrap();
+        assert_eq!((duration, count), (Some(Duration::from_millis(1500)), 1));
+        assert_eq!((config.addresses.len(), config.peers.len()), (2, 1));
+        assert_eq!((config.skew_ppb, config.correction_ns), (-12_500, (1_000_000, 2_500_000)));
+        assert_eq!((config.serving, config.delay_resp), (Serving::WhenSilent, DelayResp::Minus));
+        assert_eq!((config.incoming.loss_percent, config.outgoing.loss_percent), (2.0, 2.0));
+        let own = config.addresses[0].identity();
+        let script = [
+            (5_000_000_000, Command::Restart { uptime_ns: 3_000_000_000, silence_ns: 2_500_000_000 }),
+            (7_000_000_000, Command::Grandmaster { identity: !own, step_ns: -3_000_000, skew_ppb: None }),
+        ];
+        assert_eq!(config.script, script);
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_help_is_given() {
+        assert!(read("--help").unwrap().is_none());
+        for wrong in
+            ["x", "--loss much", "--jitter-ms -1", "--peer speaker", "--event-port 70000", "--clock-id xyz"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        // Every option of the help is understood: an option without its value is not "unexpected".
+        let options = USAGE.split_whitespace().filter(|word| word.starts_with("--"));
+        for option in options.map(|word| word.trim_end_matches([',', ';', '.', ':'])) {
+            let unknown = match read(option) {
+                Err(lexopt::Error::UnexpectedOption(_)) => true,
+                Err(_) | Ok(_) => false,
+            };
+            assert!(!unknown, "{option}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_has_different_addresses_identities_and_beats() {
+        let config = Config { identity: 0x1414_7de8_5498_0008, ..Config::default() };
+        let second = numbered(&config, 1, 2).unwrap();
+        assert_eq!(second.addresses[0].ip, IpAddr::from([127, 0, 0, 3]));
+        assert_eq!((second.identity, second.phase_ns), (0x1414_7de8_5499_0008, 125_000_000));
+        assert_ne!(second.seed, config.seed);
+    }
 }

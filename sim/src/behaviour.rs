@@ -97,6 +97,8 @@ pub struct Core {
     pub(crate) answers: Link<Answer>,
     outgoing: Link<Transmit>,
     pub(crate) incoming: Link<Heard>,
+    /// When the last session's first Sync pair had left.
+    first_pair_at: Option<i64>,
     silent_until: Option<i64>,
     dead: bool,
     script: VecDeque<(i64, Command)>,
@@ -138,6 +140,7 @@ impl Core {
             answers: Link::new(latency, random.bits()),
             outgoing: Link::new(config.outgoing, random.bits()),
             incoming: Link::new(config.incoming, random.bits()),
+            first_pair_at: None,
             silent_until: None,
             dead: false,
             script: script.into(),
@@ -189,6 +192,11 @@ impl Core {
     /// Whom it knows: named or heard.
     pub fn senders(&self) -> Vec<Host> {
         self.peers.iter().map(|peer| peer.host).collect()
+    }
+
+    /// When the first Sync pair of the last session had left, by the host's monotonic clock, in nanoseconds.
+    pub fn first_pair_at(&self) -> Option<i64> {
+        self.first_pair_at
     }
 
     /// Whether it serves its clock now.
@@ -363,6 +371,7 @@ impl Core {
     pub(crate) fn serve(&mut self, index: usize, now: i64) {
         let announces = self.config.announcing != Announcing::Never;
         let syncs = !self.config.never_sync;
+        let now = now.saturating_add(self.config.phase_ns);
         let alone = self.peers.iter().all(|peer| peer.sync_from == i64::MAX);
         let peer = &mut self.peers[index];
         peer.next_announce = if announces { now } else { i64::MAX };
@@ -483,6 +492,7 @@ impl Core {
             }
             (MessageType::FollowUp, FirstPair::SyncLeft(id)) if id == transmit.sequence_id => {
                 peer.first_pair = FirstPair::Left;
+                self.first_pair_at = Some(now);
                 let line = Line::Event(now, Event::FirstSync(peer.host.ip));
                 self.say(line);
             }

@@ -36,7 +36,7 @@ impl Segment {
     /// What the clock reads at `monotonic_ns` of the host's clock.
     pub fn read(&self, monotonic_ns: i64) -> Reading {
         let elapsed = i128::from(monotonic_ns) - i128::from(self.monotonic_ns);
-        let gained = (elapsed * i128::from(self.skew_ppb) << FRACTION_BITS).div_euclid(BILLION);
+        let gained = ((elapsed * i128::from(self.skew_ppb)) << FRACTION_BITS).div_euclid(BILLION);
         Reading(((i128::from(self.receiver_ns) + elapsed) << FRACTION_BITS) + gained)
     }
 }

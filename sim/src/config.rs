@@ -156,6 +156,8 @@ pub struct Config {
     pub peers: Vec<Host>,
     /// Serve nobody else; else also whoever is heard.
     pub only_peers: bool,
+    /// Serving begins so many nanoseconds late: sets the members of a fleet apart, which else beat as one.
+    pub phase_ns: i64,
     /// When it serves.
     pub serving: Serving,
     /// How often it announces itself.
@@ -194,6 +196,7 @@ impl Default for Config {
             skew_ppb: 0,
             peers: Vec::new(),
             only_peers: false,
+            phase_ns: 0,
             serving: Serving::default(),
             announcing: Announcing::default(),
             never_sync: false,

@@ -134,6 +134,11 @@ impl Fleet {
         self.shared.core(index).pairs(sender)
     }
 
+    /// When the first Sync pair of receiver `index`'s last session had left, by the monotonic clock, in nanoseconds.
+    pub fn first_pair_at(&self, index: usize) -> Option<i64> {
+        self.shared.core(index).first_pair_at()
+    }
+
     /// Whether receiver `index` serves its clock now.
     pub fn is_serving(&self, index: usize) -> bool {
         self.shared.core(index).is_serving()
@@ -199,6 +204,11 @@ impl Handle {
     /// The last Sync pairs it measured of a sender, the oldest first.
     pub fn pairs(&self, sender: Host) -> Vec<Pair> {
         self.0.pairs(0, sender)
+    }
+
+    /// When the first Sync pair of its last session had left, by the monotonic clock, in nanoseconds.
+    pub fn first_pair_at(&self) -> Option<i64> {
+        self.0.first_pair_at(0)
     }
 
     /// Whether it serves its clock now.
@@ -436,6 +446,7 @@ mod tests {
         receiver.command(Command::Restart { uptime_ns: 3_000_000_000, silence_ns: 0 });
         assert_eq!(receiver.segment().epoch, 1);
         assert!(receiver.truth_at(edge::monotonic_ns()) < 1_000_000_000_000);
+        assert!(receiver.first_pair_at().is_some_and(|at| at <= arrived + 5_000_000_000));
         let counters = receiver.counters();
         assert!(counters.sync_sent >= 1 && counters.delay_resp_sent == 1 && counters.send_failed == 0);
     }

@@ -121,6 +121,11 @@ fn the_truth_comes_first_and_the_first_pair_is_told() {
     world.run(SECOND);
     let first = Line::Event(START + 200 * MS, Event::FirstSync(sender().ip));
     assert_eq!(world.lines(), [first]);
+    assert_eq!(world.core.first_pair_at(), Some(START + 200 * MS));
+
+    let mut later = World::with_peer(Config { phase_ns: 30 * MS, ..Config::default() });
+    let sent = later.run(SECOND);
+    assert_eq!((sent[0].0, kinds(&sent, MessageType::Sync)[0]), (30 * MS, 230 * MS));
 }
 
 #[test]
