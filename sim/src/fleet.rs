@@ -378,7 +378,9 @@ mod tests {
         let end = edge::monotonic_ns() + 5_000_000_000;
         let mut buffer = [0; BUFFER_LEN];
         while edge::monotonic_ns() < end {
-            if let Ok((length, _, at)) = edge::receive(socket, &mut buffer) {
+            if let Ok((length, from, at)) = edge::receive(socket, &mut buffer) {
+                // The same port at both ends.
+                assert_eq!(from.port(), socket.local_addr().unwrap().port());
                 let message = decode(&buffer[..length]).unwrap();
                 if let Some(found) = wanted(message, at) {
                     return found;

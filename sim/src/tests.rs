@@ -167,19 +167,95 @@ fn the_delay_to_a_sender_is_measured() {
     let mut world = World::with_peer(Config::default());
     world.announce(128);
     world.sync(1);
-    let sent = world.run(0);
+    // The request leaves 2 ms after the pair came, and arrives 5 ms after the pair left: 3 ms for both ways.
+    world.now += 2 * MS;
+    let sent = world.run(2 * MS);
     let [.., (_, request)] = sent[..] else { panic!("no request") };
-    // 3 ms there, and the pair was stamped 1790000000.000000005 when it arrived: so the delay is half of it.
-    let stamp = Timestamp { seconds: 1_790_000_000, nanoseconds: 5 + 3_000_000 };
+    let stamp = Timestamp { seconds: 1_790_000_000, nanoseconds: 5 + 5_000_000 };
     let composer = Composer { identity: SENDER, priority1: 128 };
-    let mut response = composer.delay_resp(1, request.header.source, stamp, Correction::ZERO);
+    let response = composer.delay_resp(1, request.header.source, stamp, Correction::ZERO);
+    // Somebody else's and another request's are refused, and so is the second of two.
+    world
+        .hear(&Message { body: Body::DelayResp { receive: stamp, requesting: composer.port() }, ..response });
+    world.hear(&Message { header: Header { sequence_id: 2, ..response.header }, ..response });
+    assert_eq!(world.core.pairs(sender())[0].path_delay_ns, None);
     world.hear(&response);
     assert_eq!(world.core.pairs(sender())[0].path_delay_ns, Some(1_500_000));
-    // To somebody else, or once more: refused.
     world.hear(&response);
-    response.body = Body::DelayResp { receive: stamp, requesting: composer.port() };
-    world.hear(&response);
-    assert_eq!(world.core.counters().delay_resp_unmatched, 2);
+    assert_eq!(world.core.counters().delay_resp_unmatched, 3);
+}
+
+#[test]
+fn only_whole_pairs_are_measured() {
+    let mut world = World::with_peer(Config::default());
+    let composer = Composer { identity: SENDER, priority1: 128 };
+    let stamp = Timestamp { seconds: 9, nanoseconds: 0 };
+    let follow_up = composer.follow_up(5, stamp, Correction::from_nanos(300), SENDER);
+    let sync = composer.sync(5);
+    let corrected = Header { correction: Correction::from_nanos(20), ..sync.header };
+    // Before its Sync, of another Sync, of another clock: nothing.
+    world.hear(&follow_up);
+    world.hear(&composer.sync(4));
+    world.hear(&follow_up);
+    let stranger = Composer { identity: ClockIdentity(7), priority1: 128 };
+    world.hear(&stranger.sync(5));
+    world.hear(&follow_up);
+    assert_eq!(world.core.counters().follow_up_unmatched, 3);
+    // Without the information of 802.1AS: dropped.
+    world.hear(&Message { header: corrected, ..sync });
+    let bare = Body::FollowUp { precise_origin: stamp, information: None, apple_clock: None };
+    world.hear(&Message { body: bare, ..follow_up });
+    assert_eq!((world.core.counters().follow_up_short, world.core.counters().pairs), (1, 0));
+    world.hear(&follow_up);
+    let pairs = world.core.pairs(sender());
+    let whole = Pair { arrival_ns: START, origin_ns: 9_000_000_320, sequence_id: 5, path_delay_ns: None };
+    assert_eq!(pairs, [whole]);
+    // They outlive a restart.
+    world.core.apply(Command::Restart { uptime_ns: 0, silence_ns: 0 }, START);
+    assert_eq!(world.core.pairs(sender()), [whole]);
+}
+
+#[test]
+fn several_peers_are_served_in_one_beat_each_pair_unbroken() {
+    let other = Host::from(IpAddr::from([127, 0, 0, 9]));
+    let mut core = Core::new(Config { peers: vec![sender()], ..Config::default() }, START);
+    let mut sent = Vec::new();
+    let mut now = START;
+    while now <= START + 2 * SECOND {
+        while let Some(transmit) = core.poll_transmit(now) {
+            let message = decode(&transmit.bytes).unwrap();
+            sent.push((now - START, transmit.to, message.message_type(), message.header.sequence_id));
+        }
+        // Looked at every 10 ms: the beat is not moved by that.
+        now += 10 * MS;
+        if now == START + 500 * MS {
+            let request = encode(&Composer { identity: SENDER, priority1: 250 }.delay_req(1));
+            core.receive(&request, Arrival { from: other, via: 0, event: true, at_ns: now }, now);
+        }
+    }
+    let syncs: Vec<_> = sent.windows(2).filter(|w| w[0].2 == MessageType::Sync).collect();
+    assert!(syncs.iter().all(|w| w[1].2 == MessageType::FollowUp && w[1].1 == w[0].1 && w[1].3 == w[0].3));
+    let times = |to| syncs.iter().filter(|w| w[0].1 == to).map(|w| (w[0].0, w[0].3)).collect::<Vec<_>>();
+    // Every 125 ms from 200 ms on, seen at the next 10 ms; the second sender joins 200 ms after it was heard.
+    let (first, second) = (times(sender()), times(other));
+    assert_eq!(first.len(), 15);
+    assert_eq!(first[14], (1950 * MS, 14));
+    assert_eq!(second[..], first[first.len() - second.len()..]);
+    assert_eq!(second[0], (700 * MS, 4));
+}
+
+#[test]
+fn the_first_pair_counts_once_both_halves_have_left() {
+    for seed in 0..200 {
+        let outgoing = Impairments { loss_percent: 50.0, ..Impairments::default() };
+        let mut world = World::with_peer(Config { outgoing, seed, ..Config::default() });
+        let sent = world.run(5 * SECOND);
+        let ids = |kind| sent.iter().filter(move |(_, m)| m.message_type() == kind);
+        let whole = ids(MessageType::FollowUp).find(|(_, follow_up)| {
+            ids(MessageType::Sync).any(|(_, sync)| sync.header.sequence_id == follow_up.header.sequence_id)
+        });
+        assert_eq!(world.core.first_pair_at(), whole.map(|(at, _)| START + at), "seed {seed}");
+    }
 }
 
 #[test]
@@ -215,8 +291,11 @@ fn a_delay_resp_tells_the_arrival_in_each_dialect() {
         let (mut negative, mut positive) = (0, 0);
         for i in 0..40 {
             world.run(SECOND + i * 125 * MS + 7);
-            let truth = world.core.truth_at(world.now);
-            world.hear(&Composer { identity: SENDER, priority1: 250 }.delay_req(900));
+            // It is looked at 5 us after it came.
+            let truth = world.core.truth_at(world.now - 5_000);
+            let request = encode(&Composer { identity: SENDER, priority1: 250 }.delay_req(900));
+            let arrival = Arrival { from: sender(), via: 0, event: true, at_ns: world.now - 5_000 };
+            world.core.receive(&request, arrival, world.now);
             let sent = world.run(SECOND + i * 125 * MS + 110 * MS);
             let (at, response) =
                 *sent.iter().find(|(_, m)| m.message_type() == MessageType::DelayResp).unwrap();
@@ -231,7 +310,7 @@ fn a_delay_resp_tells_the_arrival_in_each_dialect() {
             };
             assert_eq!(told.unwrap().nanos(), truth);
             if style == DelayResp::TruthPlusCorrection {
-                assert_eq!(correction.nanos(), START + at - world.now + (110 * MS - 7));
+                assert_eq!(correction.nanos(), START + at - (world.now - 110 * MS + 7 - 5_000));
             }
             negative += u32::from(correction.nanos() < 0);
             positive += u32::from(correction.nanos() > at_least);
@@ -425,7 +504,18 @@ fn a_looping_or_far_announce_is_refused_and_peers_are_bounded() {
     let own = ClockIdentity(world.core.identity());
     let composer = Composer { identity: SENDER, priority1: 1 };
     world.hear(&composer.announce(0, own));
-    assert!(world.core.counters().announce_refused == 1);
+    let mut looping = composer.announce(0, SENDER);
+    if let Body::Announce(announce) = &mut looping.body {
+        announce.path_trace = Some([SENDER, own].into_iter().collect());
+    }
+    world.hear(&looping);
+    let mut far = composer.announce(0, SENDER);
+    if let Body::Announce(announce) = &mut far.body {
+        announce.dataset.steps_removed = 255;
+    }
+    world.hear(&far);
+    assert_eq!(world.core.counters().announce_refused, 3);
+    assert!(world.core.is_serving());
     for i in 0..100 {
         let from = Host::from(IpAddr::from([127, 9, 0, i]));
         let arrival = Arrival { from, via: 0, event: true, at_ns: world.now };
