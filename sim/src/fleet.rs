@@ -454,6 +454,39 @@ mod tests {
     }
 
     #[test]
+    fn one_receiver_follows_a_better_one() {
+        let [better, worse] = [11, 12].map(|last| Host::from(IpAddr::from([127, 77, 0, last])));
+        // Ports that were free a moment ago at both addresses.
+        let probes = [0, 0].map(|port| edge::bind(better.with_port(port)).unwrap());
+        let [event_port, general_port] = probes.each_ref().map(|probe| probe.local_addr().unwrap().port());
+        drop(probes);
+        let config = |address, peer, priority1| Config {
+            addresses: vec![address],
+            peers: vec![peer],
+            event_port,
+            general_port,
+            priority1,
+            delay_resp: crate::config::DelayResp::Plain,
+            ..Config::default()
+        };
+        let configs = vec![config(better, worse, 128), config(worse, better, 248)];
+        let fleet = Fleet::spawn(configs, Box::new(|_, _| {})).unwrap();
+        let end = edge::monotonic_ns() + 5_000_000_000;
+        let measured = |fleet: &Fleet| {
+            let pairs = fleet.pairs(1, better);
+            pairs.into_iter().find_map(|pair| Some((pair.arrival_ns, pair.origin_ns, pair.path_delay_ns?)))
+        };
+        while measured(&fleet).is_none() && edge::monotonic_ns() < end {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let (arrival_ns, origin_ns, _) = measured(&fleet).unwrap();
+        // The Sync left before it came; a microsecond's grace for the kernel's stamp.
+        assert!(origin_ns <= fleet.truth_at(0, arrival_ns) + 1000);
+        assert!(fleet.is_serving(0) && !fleet.is_serving(1));
+        assert_eq!(fleet.counters(0).announce_refused + fleet.counters(1).sync_sent, 0);
+    }
+
+    #[test]
     fn an_address_in_use_is_an_error_with_the_address() {
         let address = IpAddr::from([127, 77, 0, 3]);
         let taken = edge::bind((address, 0).into()).unwrap();
