@@ -100,12 +100,16 @@ impl Config {
             return Err(invalid("event_port and general_port are two different ports, 1 to 65535."));
         }
         let peers = parse_receiver(addresses)?;
-        let local = self.local_address.as_deref().map(|text| parse_address(text, "local_address")).transpose()?;
+        let local =
+            self.local_address.as_deref().map(|text| parse_address(text, "local_address")).transpose()?;
         if let Some(local) = local {
             if let Some(other) = peers.iter().find(|peer| peer.ip.is_ipv6() != local.ip.is_ipv6()) {
                 return Err(Error::new(
                     ErrorKind::InvalidAddress,
-                    format!("The receiver's address {} cannot be reached from local_address {}.", other.ip, local.ip),
+                    format!(
+                        "The receiver's address {} cannot be reached from local_address {}.",
+                        other.ip, local.ip
+                    ),
                 ));
             }
         }
@@ -171,13 +175,15 @@ fn parse_receiver(text: &str) -> Result<Vec<Address>> {
 
 fn parse_address(text: &str, field: &str) -> Result<Address> {
     let text = text.trim();
-    let refuse = |why: &str| Error::new(ErrorKind::InvalidAddress, format!("The {field} address \"{text}\" {why}."));
+    let refuse =
+        |why: &str| Error::new(ErrorKind::InvalidAddress, format!("The {field} address \"{text}\" {why}."));
     let (literal, scope) = match text.split_once('%') {
         Some((literal, scope)) => (literal, Some(scope)),
         None => (text, None),
     };
-    let ip: IpAddr =
-        literal.parse().map_err(|_| refuse("is not an IPv4 or IPv6 literal; names are not looked up here"))?;
+    let ip: IpAddr = literal
+        .parse()
+        .map_err(|_| refuse("is not an IPv4 or IPv6 literal; names are not looked up here"))?;
     let ip = ip.to_canonical();
     if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(refuse("is not the address of one host"));
@@ -216,9 +222,24 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for text in [
-            "", " ", "homepod.local", "10.0.0", "10.0.0.7:319", "[::1]", "10.0.0.7,", ",", "0.0.0.0", "::",
-            "224.0.1.129", "ff02::1%lo", "255.255.255.255", "fe80::1", "fe80::1%nosuchinterface", "10.0.0.7%lo",
-            "1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5,6.6.6.6,7.7.7.7,8.8.8.8,9.9.9.9", "\u{1F50A}",
+            "",
+            " ",
+            "homepod.local",
+            "10.0.0",
+            "10.0.0.7:319",
+            "[::1]",
+            "10.0.0.7,",
+            ",",
+            "0.0.0.0",
+            "::",
+            "224.0.1.129",
+            "ff02::1%lo",
+            "255.255.255.255",
+            "fe80::1",
+            "fe80::1%nosuchinterface",
+            "10.0.0.7%lo",
+            "1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5,6.6.6.6,7.7.7.7,8.8.8.8,9.9.9.9",
+            "\u{1F50A}",
         ] {
             assert_eq!(kind(text), ErrorKind::InvalidAddress, "{text:?}");
         }
@@ -242,14 +263,24 @@ mod tests {
         let set = |config: Config| {
             let ours = config.resolve("10.0.0.7").unwrap().association.advertisement;
             let d = ours.dataset;
-            (d.priority1, d.quality.class, d.quality.accuracy, d.quality.variance, d.priority2, ours.time_source)
+            (
+                d.priority1,
+                d.quality.class,
+                d.quality.accuracy,
+                d.quality.variance,
+                d.priority2,
+                ours.time_source,
+            )
         };
         let auto = Config::default();
         assert_eq!(set(auto.clone()), (250, 248, 0xfe, 0xffff, 128, 0xa0));
         let lead = Config { role: RolePolicy::Lead, ..auto.clone() };
         assert_eq!(set(lead.clone()), (128, 6, 0x21, 0x436a, 128, 0x20));
         assert_eq!(set(Config { clock_class: 6, ..auto.clone() }), (250, 6, 0x21, 0x436a, 128, 0x20));
-        assert_eq!(set(Config { clock_class: 248, priority1: 246, ..lead }), (246, 248, 0xfe, 0xffff, 128, 0xa0));
+        assert_eq!(
+            set(Config { clock_class: 248, priority1: 246, ..lead }),
+            (246, 248, 0xfe, 0xffff, 128, 0xa0)
+        );
         assert_eq!(set(Config { clock_class: 13, priority2: 1, ..auto }), (250, 13, 0xfe, 0xffff, 1, 0xa0));
     }
 }

@@ -1,6 +1,7 @@
 //! Errors, for callers and for people.
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fmt;
 
 /// What kind of error it is. The numbers are those of the C interface and are never reused.
@@ -46,35 +47,50 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidArgument,
+        Self::InvalidAddress,
+        Self::Permission,
+        Self::AddressInUse,
+        Self::Network,
+        Self::NoSession,
+        Self::NotSynchronized,
+        Self::Timeout,
+        Self::WouldDeadlock,
+        Self::Limit,
+        Self::Internal,
+    ];
+
     /// One sentence with the remedy.
-    pub const fn message(self) -> &'static str {
+    pub const fn message(self) -> &'static CStr {
         match self {
             Self::InvalidArgument => {
-                "An argument is not allowed: a null pointer, an unknown constant, a struct_size that no version has, \
+                c"An argument is not allowed: a null pointer, an unknown constant, a struct_size that no version has, \
                  or settings that contradict another session's."
             }
             Self::InvalidAddress => {
-                "The receiver's or the local address is not an IPv4 or IPv6 address (link-local IPv6 needs %interface)."
+                c"The receiver's or the local address is not an IPv4 or IPv6 address (link-local IPv6 needs %interface)."
             }
             Self::Permission => {
-                "UDP ports below 1024 need a privilege: run as root, grant CAP_NET_BIND_SERVICE, lower \
+                c"UDP ports below 1024 need a privilege: run as root, grant CAP_NET_BIND_SERVICE, lower \
                  net.ipv4.ip_unprivileged_port_start, or hand over sockets bound by someone who may."
             }
             Self::AddressInUse => {
-                "Another PTP program on this host holds the ports (ptp4l, nqptp, airptpd, another player): stop it, or \
+                c"Another PTP program on this host holds the ports (ptp4l, nqptp, airptpd, another player): stop it, or \
                  share its host only through one process."
             }
-            Self::Network => "The network refused: see the error's message for the system's words.",
-            Self::NoSession => "There is no such session: it was stopped, or never started in this process.",
+            Self::Network => c"The network refused: see the error's message for the system's words.",
+            Self::NoSession => c"There is no such session: it was stopped, or never started in this process.",
             Self::NotSynchronized => {
-                "The receiver's time is not known yet: wait with ptpbmca_await_sync, and see the advice in ptpbmca_status."
+                c"The receiver's time is not known yet: wait with ptpbmca_await_sync, and see the advice in ptpbmca_status."
             }
             Self::Timeout => {
-                "It did not happen in time: the advice in ptpbmca_status says what is missing; audio may not play."
+                c"It did not happen in time: the advice in ptpbmca_status says what is missing; audio may not play."
             }
-            Self::WouldDeadlock => "This call waits for the worker and cannot be made from one of its callbacks.",
-            Self::Limit => "Too many sessions, or the system refused a thread: stop some first.",
-            Self::Internal => "The library has a bug and has stopped its sessions: stop them and start anew.",
+            Self::WouldDeadlock => c"This call waits for the worker and cannot be made from one of its callbacks.",
+            Self::Limit => c"Too many sessions, or the system refused a thread: stop some first.",
+            Self::Internal => c"The library has a bug and has stopped its sessions: stop them and start anew.",
         }
     }
 }
@@ -87,7 +103,7 @@ impl Error {
 
     /// An error with nothing more to say than its kind does.
     pub fn of(kind: ErrorKind) -> Self {
-        Self::new(kind, kind.message())
+        Self::new(kind, kind.message().to_string_lossy())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod election;
 mod engine;
 mod error;
 pub mod estimator;
+pub mod ffi;
 pub mod latch;
 mod session;
 pub mod time;

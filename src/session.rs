@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::config::{Config, LocalClock};
-use crate::engine::{self, clock, Awaited, Callback, Engine, Event, Handle, Published, SessionId, Status, Waited};
+use crate::engine::{
+    self, clock, Awaited, Callback, Engine, Event, Handle, Published, SessionId, Status, Waited,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Span;
 use crate::timeline::{Conversion, Role, SyncState, Timeline};

@@ -1,42 +1,44 @@
 //! What to tell a person whose speaker stays silent: one sentence for each way of not being synchronised.
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
+
 use super::{Association, RolePolicy};
 use crate::timeline::{Role, SyncState};
 use crate::wire::MessageType;
 
 impl Association {
     /// What was heard, what is missing and what to check, as one sentence.
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &'static CStr {
         let heard = |kind| self.counters.received(kind) > 0;
         match (self.sync_state, self.role) {
-            (SyncState::Locked, _) => "Following the receiver's clock.",
-            (SyncState::Leading, _) => "Our clock is the session's; the receiver is served with it.",
+            (SyncState::Locked, _) => c"Following the receiver's clock.",
+            (SyncState::Leading, _) => c"Our clock is the session's; the receiver is served with it.",
             (SyncState::Holdover, _) => {
-                "The receiver's Sync messages have stopped; its time is extrapolated: check that the receiver is on \
+                c"The receiver's Sync messages have stopped; its time is extrapolated: check that the receiver is on \
                  and the network carries UDP 319 and 320."
             }
             (SyncState::Acquiring, _) => {
-                "Sync and Follow_Up arrive; a few more are needed before they are trusted."
+                c"Sync and Follow_Up arrive; a few more are needed before they are trusted."
             }
-            (_, Role::Leading) => "Our clock is to be the session's; nothing is needed from the receiver.",
+            (_, Role::Leading) => c"Our clock is to be the session's; nothing is needed from the receiver.",
             _ if heard(MessageType::Sync) && !heard(MessageType::FollowUp) => {
-                "Sync arrives without Follow_Up: check that UDP 320 is not blocked on the way, and that the receiver \
+                c"Sync arrives without Follow_Up: check that UDP 320 is not blocked on the way, and that the receiver \
                  is a two-step clock."
             }
             _ if heard(MessageType::FollowUp) && !heard(MessageType::Sync) => {
-                "Follow_Up arrives without Sync: check that UDP 319 is not blocked on the way."
+                c"Follow_Up arrives without Sync: check that UDP 319 is not blocked on the way."
             }
             _ if heard(MessageType::Announce) => {
-                "The receiver announces its clock but sends no Sync: it may wait for the session set-up to name us \
+                c"The receiver announces its clock but sends no Sync: it may wait for the session set-up to name us \
                  as a timing peer, or still take another sender's clock."
             }
             _ if self.config.policy == RolePolicy::Follow => {
-                "Nothing heard from the receiver: check that the session set-up has told it about us, that a \
+                c"Nothing heard from the receiver: check that the session set-up has told it about us, that a \
                  firewall lets UDP 319 and 320 in, and that both are on one network."
             }
             _ => {
-                "Nothing heard from the receiver yet: check that the session set-up has told it about us, and that \
+                c"Nothing heard from the receiver yet: check that the session set-up has told it about us, and that \
                  a firewall lets UDP 319 and 320 in; without an answer our clock will lead."
             }
         }

@@ -146,7 +146,8 @@ mod platform {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a live timespec for the call to fill.
         unsafe { libc::clock_gettime(clock, &mut time) };
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // The fields are narrower on some systems.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        // The fields are narrower on some systems.
         (time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64)
     }
 

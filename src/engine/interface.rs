@@ -44,7 +44,9 @@ pub fn hardware_address(address: Option<IpAddr>) -> Option<[u8; 6]> {
     });
     let of = |index: Option<u32>| {
         entries.iter().find_map(|entry| match entry.address {
-            Address::Hardware(mac) if !entry.loopback && mac != [0; 6] && index.is_none_or(|i| i == entry.index) => {
+            Address::Hardware(mac)
+                if !entry.loopback && mac != [0; 6] && index.is_none_or(|i| i == entry.index) =>
+            {
                 Some(mac)
             }
             _ => None,

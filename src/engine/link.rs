@@ -125,14 +125,18 @@ impl Link {
             Change::Role { from, to, reason } => {
                 log::info!("{who}: {} after {}: {reason}", role_name(to), role_name(from));
             }
-            Change::Epoch { epoch, reason } => log::info!("{who}: timeline anchored anew, epoch {epoch}: {reason}"),
+            Change::Epoch { epoch, reason } => {
+                log::info!("{who}: timeline anchored anew, epoch {epoch}: {reason}")
+            }
             Change::Synchronized => log::debug!(
                 "{who}: synchronised to clock {:016x}, within {} ns, path delay {} ns",
                 timeline.grandmaster_id,
                 timeline.error_ns,
                 timeline.path_delay_ns
             ),
-            Change::Lost => log::warn!("{who}: synchronisation lost. {}", self.association.advice()),
+            Change::Lost => {
+                log::warn!("{who}: synchronisation lost. {}", self.association.advice().to_string_lossy())
+            }
             Change::Grandmaster { from, to } => log::info!("{who}: grandmaster {to} after {from}"),
         }
     }

@@ -133,11 +133,14 @@ impl Engine {
             // Drops what was still to be done, so that those who wait for it learn that it will not be.
             mine.commands.lock().take();
         };
-        let thread = std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
-            kind: ErrorKind::Limit,
-            os_error: error.raw_os_error().unwrap_or(0),
-            message: format!("The system refused a thread for the PTP worker: {error}. Raise the limit of threads."),
-        })?;
+        let thread =
+            std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
+                kind: ErrorKind::Limit,
+                os_error: error.raw_os_error().unwrap_or(0),
+                message: format!(
+                    "The system refused a thread for the PTP worker: {error}. Raise the limit of threads."
+                ),
+            })?;
         Ok(Self { shared, thread })
     }
 

@@ -259,9 +259,13 @@ fn bind(at: SocketAddr, shared: bool) -> io::Result<Socket> {
 fn adopt(descriptor: i64, port: Port) -> Result<Endpoint> {
     use std::os::fd::BorrowedFd;
     let refuse = |why: String| {
-        Error::new(ErrorKind::InvalidArgument, format!("The {} is no bound UDP socket: {why}.", socket_field(port)))
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("The {} is no bound UDP socket: {why}.", socket_field(port)),
+        )
     };
-    let fd = i32::try_from(descriptor).ok().filter(|fd| *fd >= 0).ok_or_else(|| refuse("no descriptor".into()))?;
+    let fd =
+        i32::try_from(descriptor).ok().filter(|fd| *fd >= 0).ok_or_else(|| refuse("no descriptor".into()))?;
     // SAFETY: fcntl on any number is harmless: an unused one gives EBADF.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(refuse(io::Error::last_os_error().to_string()));
@@ -324,21 +328,22 @@ fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
         Port::Event => "event",
         Port::General => "general",
     };
+    // Kept short: the C interface has 255 bytes for all of it.
     let remedy = match kind {
         ErrorKind::Permission => {
-            "Run as root, or grant CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM), or lower \
-             net.ipv4.ip_unprivileged_port_start to 319, or hand over bound sockets."
+            "Run as root, grant CAP_NET_BIND_SERVICE (setcap), lower net.ipv4.ip_unprivileged_port_start to 319, or \
+             hand over bound sockets."
         }
         ErrorKind::AddressInUse => {
-            "Another PTP program on this host has this port (ptp4l, nqptp, airptpd or another player): stop it; only \
-             one process can speak PTP on an address."
+            "Another PTP program on this host has it (ptp4l, nqptp, airptpd, another player): stop it, only one can \
+             speak PTP."
         }
         _ => "Check that the address is one of this host's and that the network is up.",
     };
     Error {
         kind,
         os_error: error.raw_os_error().unwrap_or(0),
-        message: format!("Could not bind UDP {at} for PTP {messages} messages: {error}. {remedy}"),
+        message: format!("Could not bind UDP {at} ({messages}): {error}. {remedy}"),
     }
 }
 
@@ -366,7 +371,8 @@ mod tests {
 
     #[test]
     fn an_address_of_another_host_is_a_network_error() {
-        let spec = PairSpec { local: Some(Address { ip: [192, 0, 2, 1].into(), scope: 0 }), ..loopback(42_329) };
+        let spec =
+            PairSpec { local: Some(Address { ip: [192, 0, 2, 1].into(), scope: 0 }), ..loopback(42_329) };
         let error = open(&spec, false).unwrap_err();
         assert_eq!((error.kind, error.os_error), (ErrorKind::Network, libc::EADDRNOTAVAIL));
     }

@@ -1,6 +1,8 @@
 //! What the worker publishes of a session for other threads.
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
+
 use parking_lot::Mutex;
 
 use crate::association::{Announced, Counters};
@@ -31,7 +33,7 @@ pub struct Status {
     /// Sends that the system refused.
     pub send_errors: u64,
     /// What was heard, what is missing, what to check.
-    pub advice: &'static str,
+    pub advice: &'static CStr,
 }
 
 /// One session's place to publish in.

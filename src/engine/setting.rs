@@ -24,9 +24,8 @@ mod linux {
         /// The system's.
         pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
             // SAFETY: no pointers.
-            let fd = unsafe {
-                libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
-            };
+            let fd =
+                unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
             if fd < 0 {
                 return Err(io::Error::last_os_error());
             }

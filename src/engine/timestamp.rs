@@ -57,8 +57,11 @@ mod linux {
     /// Returns whether arrivals will be stamped.
     pub fn enable(socket: &impl AsRawFd, ipv6: bool) -> bool {
         let fd = socket.as_raw_fd();
-        let (level, option) =
-            if ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+        let (level, option) = if ipv6 {
+            (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+        } else {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO)
+        };
         // Without it packets still come, only a session's local address is then not told apart.
         let _ = set_option(fd, level, option, 1_i32);
         let flags = libc::SOF_TIMESTAMPING_RX_SOFTWARE
@@ -88,7 +91,8 @@ mod linux {
     /// The system's; `WouldBlock` where there is none.
     pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received> {
         let mut control: Control = [0; CONTROL_WORDS];
-        let (length, source, header) = receive_message(socket.as_raw_fd(), buffer, &mut control, libc::MSG_DONTWAIT)?;
+        let (length, source, header) =
+            receive_message(socket.as_raw_fd(), buffer, &mut control, libc::MSG_DONTWAIT)?;
         let source = source.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         let mut received = Received { length, source, destination: None, wall_ns: None };
         for_each_control(&header, |level, kind, data| match (level, kind) {
@@ -121,12 +125,17 @@ mod linux {
         stamped: bool,
     ) -> io::Result<()> {
         let to = SockAddr::from(*to);
-        let mut slice =
-            libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let mut slice = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
         let mut control: Control = [0; CONTROL_WORDS];
         let mut used = 0;
         if stamped {
-            used = put(&mut control, used, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, libc::SOF_TIMESTAMPING_TX_SOFTWARE);
+            used = put(
+                &mut control,
+                used,
+                libc::SOL_SOCKET,
+                libc::SO_TIMESTAMPING,
+                libc::SOF_TIMESTAMPING_TX_SOFTWARE,
+            );
         }
         match source {
             Some(IpAddr::V4(source)) => {
@@ -153,7 +162,8 @@ mod linux {
             message.msg_controllen = used as _;
         }
         // SAFETY: all pointers of the message are to live locals and the caller's bytes, which sendmsg only reads.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+        let sent =
+            unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
         if sent < 0 {
             Err(io::Error::last_os_error())
         } else {
@@ -229,7 +239,12 @@ mod linux {
 
     type Message = (usize, Option<SocketAddr>, libc::msghdr);
 
-    fn receive_message(fd: RawFd, buffer: &mut [u8], control: &mut Control, flags: i32) -> io::Result<Message> {
+    fn receive_message(
+        fd: RawFd,
+        buffer: &mut [u8],
+        control: &mut Control,
+        flags: i32,
+    ) -> io::Result<Message> {
         let mut address = SockAddrStorage::zeroed();
         let mut slice = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: a msghdr of zeros is a valid empty one.
@@ -274,8 +289,9 @@ mod linux {
     /// Puts one control message behind `used` bytes; returns the bytes used now.
     fn put<T: Copy>(control: &mut Control, used: usize, level: i32, kind: i32, value: T) -> usize {
         // SAFETY: no memory is touched: these are sums of constants.
-        let (space, length) =
-            unsafe { (libc::CMSG_SPACE(size_of::<T>() as u32) as usize, libc::CMSG_LEN(size_of::<T>() as u32)) };
+        let (space, length) = unsafe {
+            (libc::CMSG_SPACE(size_of::<T>() as u32) as usize, libc::CMSG_LEN(size_of::<T>() as u32))
+        };
         if used + space > size_of_val(control) {
             return used;
         }
@@ -300,7 +316,8 @@ mod linux {
     }
 
     fn nanos(time: libc::timespec) -> Option<i64> {
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // The fields are narrower on some systems.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        // The fields are narrower on some systems.
         let (seconds, nanos) = (time.tv_sec as i64, time.tv_nsec as i64);
         (seconds != 0 || nanos != 0).then(|| seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }

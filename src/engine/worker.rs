@@ -328,7 +328,9 @@ impl<'a> Worker<'a> {
         };
         Err(Error::new(
             ErrorKind::InvalidArgument,
-            format!("Another session talks to {ip} with another {conflict}; sessions to one receiver must agree."),
+            format!(
+                "Another session talks to {ip} with another {conflict}; sessions to one receiver must agree."
+            ),
         ))
     }
 
@@ -421,7 +423,7 @@ impl<'a> Worker<'a> {
 
 fn log_outcome(what: Awaited, outcome: Waited, link: Option<&Link>) {
     let who = link.and_then(|link| link.peers.first()).map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip);
-    let advice = link.map_or("", |link| link.association.advice());
+    let advice = link.map_or(c"", |link| link.association.advice()).to_string_lossy();
     match (what, outcome) {
         (Awaited::Synchronized, Waited::Happened) => log::info!("{who}: synchronised"),
         (Awaited::Synchronized, Waited::TimedOut) => {

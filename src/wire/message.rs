@@ -112,7 +112,7 @@ pub struct Announce {
 }
 
 /// The grandmaster an Announce speaks of, and how far away it is: what the election compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct DataSet {
     /// priority1: the lower wins.
     pub priority1: u8,
@@ -127,7 +127,7 @@ pub struct DataSet {
 }
 
 /// How good a clock says it is (IEEE 1588-2019, 7.6.2 and 7.6.3): the lower, the better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ClockQuality {
     /// clockClass.
     pub class: u8,

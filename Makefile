@@ -1,0 +1,38 @@
+# ptpbmca: build, try, test. Honours CARGO_TARGET_DIR and CC.
+
+CARGO ?= cargo
+CC ?= cc
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+OUT := $(CARGO_TARGET_DIR)/release
+C_FLAGS := -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude
+LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
+
+.PHONY: all demo lib header lint doc clean
+
+all: lib
+
+# The library, with the name that programs linked to it look for.
+lib:
+	$(CARGO) build --release -p ptpbmca
+	ln -sf libptpbmca.so $(OUT)/libptpbmca.so.0
+
+# The main job: a C program follows a simulated receiver for ten seconds, on loopback addresses and high ports.
+demo: lib
+	$(CARGO) build --release -p ptpbmca-sim --example receiver
+	$(CC) -std=c99 $(C_FLAGS) examples/follow.c -o $(OUT)/follow $(LINK)
+	sh examples/demo.sh $(OUT)
+
+# Writes include/ptpbmca.h anew from src/ffi.
+header:
+	PTPBMCA_WRITE_HEADER=1 $(CARGO) test -q -p ptpbmca --test header
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+clean:
+	$(CARGO) clean

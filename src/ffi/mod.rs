@@ -1,0 +1,46 @@
+//! The C interface: the only room with functions of the C ABI. Each checks its arguments, calls the session room, and
+//! writes its outputs.
+
+pub mod calls;
+mod convert;
+mod log_bridge;
+pub mod realtime;
+pub mod types;
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use crate::error::ErrorKind;
+use crate::session::Token;
+use types::{ptpbmca_result, ptpbmca_session, PTPBMCA_ERR_INTERNAL, PTPBMCA_OK};
+
+/// The session behind a pointer that is none; null is no session's.
+fn token(session: *const ptpbmca_session) -> Token {
+    Token::from_raw(session.addr() as u64)
+}
+
+/// The pointer that stands for a session.
+fn handle(token: Token) -> *mut ptpbmca_session {
+    // Fits: tokens are made to be as wide as a pointer.
+    std::ptr::without_provenance_mut(token.raw() as usize)
+}
+
+fn result(outcome: Result<(), ErrorKind>) -> ptpbmca_result {
+    match outcome {
+        Ok(()) => PTPBMCA_OK,
+        Err(kind) => kind as ptpbmca_result,
+    }
+}
+
+/// Runs a call; a panic in it ends here, as an error.
+fn guarded(call: impl FnOnce() -> ptpbmca_result) -> ptpbmca_result {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(PTPBMCA_ERR_INTERNAL)
+}
+
+/// Writes an output.
+///
+/// # Safety
+/// `out` is valid for writing a `T`.
+unsafe fn put<T>(out: *mut T, value: T) {
+    // SAFETY: the caller's promise; no alignment is asked of a foreign pointer.
+    unsafe { out.write_unaligned(value) };
+}
