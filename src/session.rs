@@ -192,7 +192,7 @@ impl ClockOffset {
             offset_ns: conversion.offset_at(now),
             error_ns: timeline.error_at(now),
             path_delay_ns: timeline.path_delay_ns,
-            skew_ppm: conversion.rate * 1e6,
+            skew_ppm: conversion.rate.ratio_minus_one() * 1e6,
             grandmaster_id: timeline.grandmaster_id,
             receiver_clock_id: timeline.receiver_clock_id,
             local_clock_id: timeline.local_clock_id,
@@ -272,25 +272,24 @@ pub fn offset(token: Token) -> Read<ClockOffset> {
 #[inline]
 pub fn receiver_time(token: Token, local_ns: i64) -> Read<Reading<u64>> {
     let line = conversion(token)?;
-    Ok(Reading { value: line.receiver_time(local_ns), synchronized: line.sync_state.is_synchronized() })
+    Ok(Reading { value: line.receiver_time(local_ns), synchronized: line.is_synchronized() })
 }
 
 /// Receiver time now. Thread-safe and realtime-safe.
 #[inline]
 pub fn receiver_now(token: Token) -> Read<Reading<u64>> {
-    let line = timeline(token)?;
+    let line = conversion(token)?;
     let now = clock::monotonic();
-    let line = line.aged(now).conversion;
-    let synchronized = line.sync_state.is_synchronized();
+    let line = line.aged(now);
     let value = line.receiver_time(line.local_at(now));
-    Ok(Reading { value, synchronized })
+    Ok(Reading { value, synchronized: line.is_synchronized() })
 }
 
 /// Local time at a receiver time. Thread-safe and realtime-safe.
 #[inline]
 pub fn local_time(token: Token, receiver_ns: u64) -> Read<Reading<i64>> {
     let line = conversion(token)?;
-    Ok(Reading { value: line.local_time(receiver_ns), synchronized: line.sync_state.is_synchronized() })
+    Ok(Reading { value: line.local_time(receiver_ns), synchronized: line.is_synchronized() })
 }
 
 /// An anchor for a local time. Thread-safe and realtime-safe.
@@ -298,7 +297,7 @@ pub fn anchor(token: Token, local_ns: i64) -> Read<Reading<Anchor>> {
     let timeline = timeline(token)?;
     let line = timeline.conversion;
     let value = Anchor::new(line.receiver_time(local_ns), &timeline);
-    Ok(Reading { value, synchronized: line.sync_state.is_synchronized() })
+    Ok(Reading { value, synchronized: line.is_synchronized() })
 }
 
 /// The session's local clock now. Thread-safe and realtime-safe.

@@ -75,6 +75,44 @@ impl SyncState {
     }
 }
 
+/// How much faster one clock runs than another: their ratio minus one, in units of 2^-60. Whole numbers multiply
+/// exactly, and on an audio thread in fewer steps than a round trip through floating point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Rate(i64);
+
+impl Rate {
+    /// Fractional bits: what is left of 64 for a ratio within a factor of two, and then some.
+    const BITS: u32 = 60;
+
+    /// No two clocks differ by more; it keeps every product below within 128 bits.
+    const MAX: f64 = 0.5;
+
+    /// From a ratio minus one; held within a half, and none at all for what is no number.
+    pub fn new(ratio_minus_one: f64) -> Self {
+        let scaled = ratio_minus_one.clamp(-Self::MAX, Self::MAX) * (1_u64 << Self::BITS) as f64;
+        Self(scaled as i64)
+    }
+
+    /// The ratio minus one.
+    pub fn ratio_minus_one(self) -> f64 {
+        self.0 as f64 / (1_u64 << Self::BITS) as f64
+    }
+
+    /// What the faster clock gains in a span of the slower one, to the nearest nanosecond. `span` is a sum of a few
+    /// 64-bit numbers at most.
+    #[inline]
+    fn gain(self, span: i128) -> i128 {
+        (span * i128::from(self.0) + (1 << (Self::BITS - 1))) >> Self::BITS
+    }
+
+    /// The same rate seen from the other clock.
+    #[inline]
+    fn inverse(self) -> Self {
+        let rate = self.ratio_minus_one();
+        Self::new(-rate / (1.0 + rate))
+    }
+}
+
 /// The part of a snapshot that conversions need: the line from local to receiver time.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Conversion {
@@ -82,8 +120,8 @@ pub struct Conversion {
     pub anchor_local: LocalTime,
     /// The same point on the receiver's timeline.
     pub anchor_remote: PtpTime,
-    /// Receiver seconds per local second, minus one.
-    pub rate: f64,
+    /// How much faster the receiver's clock runs.
+    pub rate: Rate,
     /// The session's local clock minus the clock estimates run in, in nanoseconds.
     pub shift_ns: i64,
     /// Counts the re-anchorings of the timeline.
@@ -92,6 +130,8 @@ pub struct Conversion {
     pub role: Role,
     /// How far the line is to be believed.
     pub sync_state: SyncState,
+    /// From then on it is not to be believed, in the clock estimates run in: readers find out by themselves.
+    pub valid_until: LocalTime,
 }
 
 /// One consistent snapshot of a session's clock.
@@ -122,62 +162,73 @@ pub const NO_SYNC: LocalTime = LocalTime::from_nanos(i64::MIN);
 
 impl Conversion {
     /// Words in the latch; they are the first of a [`Timeline`]'s.
-    pub const WORDS: usize = 5;
+    pub const WORDS: usize = 6;
 
     /// The words of this conversion.
     pub fn to_words(self) -> [u64; Self::WORDS] {
         [
             self.anchor_local.nanos() as u64,
             self.anchor_remote.nanos(),
-            self.rate.to_bits(),
+            self.rate.0 as u64,
             self.shift_ns as u64,
             u64::from(self.epoch) << 32 | (self.role as u64) << 8 | self.sync_state as u64,
+            self.valid_until.nanos() as u64,
         ]
     }
 
     /// From the words of a latch.
     #[inline]
     pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
-        let [anchor_local, anchor_remote, rate, shift, standing] = *words;
+        let [anchor_local, anchor_remote, rate, shift, standing, valid_until] = *words;
         Self {
             anchor_local: LocalTime::from_nanos(anchor_local as i64),
-            anchor_remote: PtpTime::clamped(anchor_remote as i128),
-            rate: f64::from_bits(rate),
+            anchor_remote: PtpTime::from_nanos(anchor_remote).unwrap_or(PtpTime::MAX),
+            rate: Rate(rate as i64),
             shift_ns: shift as i64,
             epoch: (standing >> 32) as u32,
             role: Role::from_word(standing >> 8),
             sync_state: SyncState::from_word(standing),
+            valid_until: LocalTime::from_nanos(valid_until as i64),
         }
+    }
+
+    /// Whether times may be trusted, as of the last snapshot.
+    #[inline]
+    pub fn is_synchronized(&self) -> bool {
+        self.sync_state.is_synchronized()
+    }
+
+    /// This conversion as it stands at `now`, without standing once its time is over.
+    #[inline]
+    pub fn aged(mut self, now: LocalTime) -> Self {
+        if now >= self.valid_until && self.is_synchronized() {
+            self.sync_state = SyncState::Silent;
+        }
+        self
     }
 
     /// Receiver time at a time of the session's local clock, held at the ends of the range; without
     /// synchronisation the local time itself, not below 0.
     #[inline]
     pub fn receiver_time(&self, local_ns: i64) -> u64 {
-        if !self.sync_state.is_synchronized() {
+        if !self.is_synchronized() {
             return local_ns.max(0) as u64;
         }
-        self.receiver_time_at(i128::from(local_ns) - i128::from(self.shift_ns))
-    }
-
-    /// Receiver time at a time of the clock estimates run in, whatever the standing of the line.
-    #[inline]
-    pub fn receiver_time_at(&self, time_ns: i128) -> u64 {
-        let away = time_ns - i128::from(self.anchor_local.nanos());
-        let drift = (away as f64 * self.rate).round() as i128;
-        clamp_u64(i128::from(self.anchor_remote.nanos()) + away + drift)
+        let away = i128::from(local_ns) - i128::from(self.shift_ns) - i128::from(self.anchor_local.nanos());
+        let time = i128::from(self.anchor_remote.nanos()) + away + self.rate.gain(away);
+        time.clamp(0, i128::from(u64::MAX)) as u64
     }
 
     /// The session's local time at a receiver time, held at the ends of the range; without synchronisation the
     /// receiver time itself. The inverse of [`Conversion::receiver_time`] to one nanosecond.
     #[inline]
     pub fn local_time(&self, receiver_ns: u64) -> i64 {
-        if !self.sync_state.is_synchronized() {
-            return clamp_i64(i128::from(receiver_ns));
+        if !self.is_synchronized() {
+            return i64::try_from(receiver_ns).unwrap_or(i64::MAX);
         }
         let away = i128::from(receiver_ns) - i128::from(self.anchor_remote.nanos());
-        let drift = (away as f64 * (self.rate / (1.0 + self.rate))).round() as i128;
-        clamp_i64(i128::from(self.anchor_local.nanos()) + away - drift + i128::from(self.shift_ns))
+        let local = i128::from(self.anchor_local.nanos()) + away + self.rate.inverse().gain(away);
+        clamp_i64(local + i128::from(self.shift_ns))
     }
 
     /// The session's local clock when the clock estimates run in reads `now`.
@@ -186,13 +237,14 @@ impl Conversion {
         now.nanos().saturating_add(self.shift_ns)
     }
 
-    /// Receiver timeline minus the session's local clock when the clock estimates run in reads `now`.
+    /// Receiver timeline minus the session's local clock when the clock estimates run in reads `now`; 0 without
+    /// synchronisation.
     pub fn offset_at(&self, now: LocalTime) -> i64 {
-        if !self.sync_state.is_synchronized() {
+        if !self.is_synchronized() {
             return 0;
         }
-        let receiver = self.receiver_time_at(i128::from(now.nanos()));
-        clamp_i64(i128::from(receiver) - i128::from(self.local_at(now)))
+        let local = self.local_at(now);
+        clamp_i64(i128::from(self.receiver_time(local)) - i128::from(local))
     }
 }
 
@@ -202,13 +254,14 @@ impl Timeline {
 
     /// The words of this snapshot.
     pub fn to_words(self) -> [u64; Self::WORDS] {
-        let [a, b, c, d, e] = self.conversion.to_words();
+        let [a, b, c, d, e, f] = self.conversion.to_words();
         [
             a,
             b,
             c,
             d,
             e,
+            f,
             self.error_ns,
             self.error_growth.to_bits(),
             self.path_delay_ns,
@@ -222,9 +275,10 @@ impl Timeline {
 
     /// From the words of a latch.
     pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
-        let [a, b, c, d, e, error, growth, path, grandmaster, receiver, local, last_sync, published] = *words;
+        let [a, b, c, d, e, f, error, growth, path, grandmaster, receiver, local, last_sync, published] =
+            *words;
         Self {
-            conversion: Conversion::from_words(&[a, b, c, d, e]),
+            conversion: Conversion::from_words(&[a, b, c, d, e, f]),
             error_ns: error,
             error_growth: f64::from_bits(growth),
             path_delay_ns: path,
@@ -238,21 +292,21 @@ impl Timeline {
 
     /// This snapshot as it stands at `now`: a reader ages it by itself, so that a dead worker turns stale, not wrong.
     pub fn aged(mut self, now: LocalTime) -> Self {
-        let state = &mut self.conversion.sync_state;
-        match *state {
-            SyncState::Locked | SyncState::Holdover => {
-                let age = now.since(self.last_sync);
-                if age >= SILENT_AFTER {
-                    *state = SyncState::Silent;
-                } else if age >= HOLDOVER_AFTER {
-                    *state = SyncState::Holdover;
-                }
-            }
-            SyncState::Leading if now.since(self.published) >= LEADING_STALE_AFTER => {
-                *state = SyncState::Silent
-            }
-            _ => {}
+        self.conversion = self.conversion.aged(now);
+        let locked = self.conversion.sync_state == SyncState::Locked;
+        if locked && now.since(self.last_sync) >= HOLDOVER_AFTER {
+            self.conversion.sync_state = SyncState::Holdover;
         }
+        self
+    }
+
+    /// Sets until when this snapshot may be believed if no other one comes.
+    pub fn with_validity(mut self) -> Self {
+        self.conversion.valid_until = match self.conversion.sync_state {
+            SyncState::Locked | SyncState::Holdover => self.last_sync.plus(SILENT_AFTER),
+            SyncState::Leading => self.published.plus(LEADING_STALE_AFTER),
+            _ => self.published,
+        };
         self
     }
 
@@ -274,10 +328,6 @@ impl Timeline {
     }
 }
 
-fn clamp_u64(value: i128) -> u64 {
-    value.clamp(0, i128::from(u64::MAX)) as u64
-}
-
 fn clamp_i64(value: i128) -> i64 {
     value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
 }
@@ -292,11 +342,12 @@ mod tests {
             conversion: Conversion {
                 anchor_local: LocalTime::from_nanos(987_654_321_012_345),
                 anchor_remote: PtpTime::from_nanos(127_677_488_406_791).unwrap(),
-                rate: 37e-6,
+                rate: Rate::new(37e-6),
                 shift_ns: 1_789_012_345_678_901_234,
                 epoch: 3,
                 role: Role::Following,
                 sync_state: SyncState::Locked,
+                valid_until: NO_SYNC,
             },
             error_ns: 40_000,
             error_growth: 1e-6,
@@ -307,14 +358,15 @@ mod tests {
             last_sync: LocalTime::from_nanos(987_654_321_012_345),
             published: LocalTime::from_nanos(987_654_321_012_400),
         }
+        .with_validity()
     }
 
     #[test]
     fn words_round_trip() {
         let line = homepod();
         assert_eq!(Timeline::from_words(&line.to_words()), line);
-        let [a, b, c, d, e, ..] = line.to_words();
-        assert_eq!(Conversion::from_words(&[a, b, c, d, e]), line.conversion);
+        let [a, b, c, d, e, f, ..] = line.to_words();
+        assert_eq!(Conversion::from_words(&[a, b, c, d, e, f]), line.conversion);
     }
 
     #[test]
@@ -330,7 +382,7 @@ mod tests {
     #[test]
     fn local_time_is_the_inverse_to_one_nanosecond() {
         for rate in [0.0, 37e-6, -80e-6, 150e-6] {
-            let c = Conversion { rate, ..homepod().conversion };
+            let c = Conversion { rate: Rate::new(rate), ..homepod().conversion };
             let unix = c.anchor_local.nanos() + c.shift_ns;
             for away in [0, 1, -1, 999_999_937, -60_000_000_001, 60_000_000_001, 3_600_000_000_007] {
                 let back = c.local_time(c.receiver_time(unix + away));
@@ -351,8 +403,13 @@ mod tests {
         c.shift_ns = i64::MAX;
         assert_eq!(c.local_time(u64::MAX), i64::MAX);
         assert_eq!(c.receiver_time(i64::MIN), 0);
-        c.rate = f64::NAN;
-        let _ = (c.receiver_time(0), c.local_time(0), c.offset_at(LocalTime::from_nanos(0)));
+        for rate in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+            c.rate = Rate::new(rate);
+            for local in [i64::MIN, -1, 0, i64::MAX] {
+                let _ = (c.receiver_time(local), c.offset_at(LocalTime::from_nanos(local)));
+                let _ = (c.local_time(local as u64), c.local_time(u64::MAX));
+            }
+        }
     }
 
     #[test]
@@ -381,6 +438,7 @@ mod tests {
 
         let mut leading = line;
         leading.conversion.sync_state = SyncState::Leading;
+        leading = leading.with_validity();
         let at = |ms| leading.aged(leading.published.plus(Span::from_millis(ms))).conversion.sync_state;
         assert_eq!(at(2_999), SyncState::Leading);
         assert_eq!(at(3_000), SyncState::Silent);

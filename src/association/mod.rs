@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use crate::election::Advertisement;
 use crate::estimator::Estimator;
 use crate::time::{LocalTime, PtpTime, Span};
-use crate::timeline::{Conversion, Role, SyncState, Timeline, NO_SYNC};
+use crate::timeline::{Conversion, Rate, Role, SyncState, Timeline, NO_SYNC};
 use crate::wire::compose::Sender;
 use crate::wire::{self, Body, ClockIdentity, DataSet, Encoded, Header, Message, PortIdentity};
 use exchange::Exchanges;
@@ -397,12 +397,12 @@ impl Association {
         } else if let Some(line) = self.estimator.line().filter(|_| self.role == Role::Following) {
             timeline.conversion.anchor_local = line.anchor_local;
             timeline.conversion.anchor_remote = line.anchor_remote;
-            timeline.conversion.rate = line.rate;
+            timeline.conversion.rate = Rate::new(line.rate);
             timeline.error_ns = line.error_ns;
             timeline.error_growth = line.error_growth;
             timeline.path_delay_ns = line.path_delay_ns.unwrap_or(0);
         }
-        timeline
+        timeline.with_validity()
     }
 
     /// The present role.
