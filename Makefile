@@ -8,7 +8,7 @@ OUT := $(CARGO_TARGET_DIR)/release
 C_FLAGS := -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude
 LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 
-.PHONY: all demo lib header lint doc clean
+.PHONY: all demo test bench-reads lib header lint doc clean
 
 all: lib
 
@@ -22,6 +22,19 @@ demo: lib
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	$(CC) -std=c99 $(C_FLAGS) examples/follow.c -o $(OUT)/follow $(LINK)
 	sh examples/demo.sh $(OUT)
+
+# Installs what the tests need, builds, and runs all of them; the last line counts them.
+test:
+	sh tests/install.sh
+	$(MAKE) lib
+	$(CARGO) build --release -p ptpbmca-sim --example receiver
+	bash tests/all.sh $(abspath $(OUT))
+
+# What asking the time costs beside clock_gettime, while the worker follows a receiver.
+bench-reads: lib
+	$(CARGO) build --release -p ptpbmca-sim --example receiver
+	$(CC) -std=c99 $(C_FLAGS) benches/reads.c -o $(OUT)/reads $(LINK)
+	sh benches/reads.sh $(OUT)
 
 # Writes include/ptpbmca.h anew from src/ffi.
 header:

@@ -126,6 +126,7 @@ impl Engine {
         let mine = Arc::clone(&shared);
         let run = move || {
             IS_WORKER.with(|is| is.set(true));
+            leave_signals_to_the_host();
             let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(poll, &mine).run()));
             if ended.is_err() {
                 on_panic();
@@ -205,6 +206,24 @@ impl Handle {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
         self.command(Command::Await { id, what, deadline, reply })?;
         received(&answer)
+    }
+}
+
+/// The host's signals are for the host's threads. Those that a thread brings upon itself stay with it, for the host's
+/// crash reporter.
+fn leave_signals_to_the_host() {
+    #[cfg(unix)]
+    {
+        // SAFETY: a signal set is plain data, filled by the calls below; the mask is this thread's alone.
+        unsafe {
+            let mut signals: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut signals);
+            for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT]
+            {
+                libc::sigdelset(&raw mut signals, own);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const signals, std::ptr::null_mut());
+        }
     }
 }
 

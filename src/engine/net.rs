@@ -95,6 +95,8 @@ pub struct Endpoint {
     pub stamped: bool,
     /// Stamps of what was sent.
     pub stamps: SendStamps,
+    /// The port it is bound to; 0 if the system does not say.
+    pub bound: u16,
 }
 
 impl Endpoint {
@@ -104,7 +106,8 @@ impl Endpoint {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
         let socket = UdpSocket::from_std(socket.into());
-        Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default() }
+        let bound = socket.local_addr().map_or(0, |address| address.port());
+        Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default(), bound }
     }
 
     /// Whether this socket can send to `to`.
@@ -112,9 +115,14 @@ impl Endpoint {
         self.sends && self.port == port && (self.ipv6 == to.is_ipv6() || self.dual)
     }
 
-    /// The port it is bound to; 0 if the system does not say.
-    pub fn bound_port(&self) -> u16 {
-        self.socket.local_addr().map_or(0, |address| address.port())
+    /// Whether the socket still is one: a host that closes descriptors it does not own closes ours too.
+    pub fn lives(&self) -> bool {
+        self.socket.local_addr().is_ok()
+    }
+
+    /// Lets go of a dead socket without closing its number, which may be somebody else's by now.
+    pub fn forget(self) {
+        std::mem::forget(self.socket);
     }
 }
 
@@ -364,7 +372,7 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::AddressInUse);
         assert!(error.message.contains("127.0.0.1:42319") && error.message.contains("ptp4l"), "{error}");
         let elsewhere = open(&loopback(42_319), true).unwrap();
-        assert!(elsewhere.iter().all(|e| e.bound_port() != 0 && e.bound_port() != 42_319));
+        assert!(elsewhere.iter().all(|e| e.bound != 0 && e.bound != 42_319));
         drop(first);
         assert!(open(&loopback(42_319), false).is_ok());
     }
@@ -385,7 +393,7 @@ mod tests {
         let adopted = open(&PairSpec { prebound: Some((fd, fd)), ..loopback(42_339) }, false).unwrap();
         assert_ne!(i64::from(adopted[0].socket.as_raw_fd()), fd);
         let port = mine.local_addr().unwrap().as_socket().unwrap().port();
-        assert_eq!(adopted[1].bound_port(), port);
+        assert_eq!(adopted[1].bound, port);
         for bad in [-1, 1 << 40, 999_999, 0] {
             let spec = PairSpec { prebound: Some((bad, fd)), ..loopback(42_339) };
             assert_eq!(open(&spec, false).unwrap_err().kind, ErrorKind::InvalidArgument, "{bad}");

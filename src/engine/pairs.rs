@@ -28,6 +28,21 @@ struct Pair {
     told: Option<LocalTime>,
 }
 
+impl Pair {
+    fn register(&mut self, id: PairId, registry: &Registry) -> Result<()> {
+        self.endpoints.truncate(TOKENS);
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            let token = Token(id * TOKENS + index + 1);
+            registry.register(&mut endpoint.socket, token, Interest::READABLE).map_err(|error| Error {
+                kind: ErrorKind::Network,
+                os_error: error.raw_os_error().unwrap_or(0),
+                message: format!("Could not poll a PTP socket: {error}."),
+            })?;
+        }
+        Ok(())
+    }
+}
+
 /// All open pairs.
 #[derive(Default)]
 pub struct Pairs(Vec<Option<Pair>>);
@@ -76,28 +91,66 @@ impl Pairs {
                 return Ok(id);
             }
         }
-        let mut endpoints = net::open(spec, ephemeral)?;
-        endpoints.truncate(TOKENS);
+        let endpoints = net::open(spec, ephemeral).map_err(|error| self.explain(error, spec))?;
         let id = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
-        for (index, endpoint) in endpoints.iter_mut().enumerate() {
-            let token = Token(id * TOKENS + index + 1);
-            registry.register(&mut endpoint.socket, token, Interest::READABLE).map_err(|error| Error {
-                kind: ErrorKind::Network,
-                os_error: error.raw_os_error().unwrap_or(0),
-                message: format!("Could not poll a PTP socket: {error}."),
-            })?;
-        }
         let asked = |e: &Endpoint| match e.port {
             Port::Event => spec.event_port,
             Port::General => spec.general_port,
         };
-        let replaced = endpoints.iter().any(|e| spec.prebound.is_none() && e.bound_port() != asked(e));
-        let pair = Pair { spec: *spec, ephemeral: replaced, endpoints, sessions: 1, foreign: 0, told: None };
+        let replaced = endpoints.iter().any(|e| spec.prebound.is_none() && e.bound != asked(e));
+        let mut pair =
+            Pair { spec: *spec, ephemeral: replaced, endpoints, sessions: 1, foreign: 0, told: None };
+        pair.register(id, registry)?;
         match self.0.get_mut(id) {
             Some(free) => *free = Some(pair),
             None => self.0.push(Some(pair)),
         }
         Ok(id)
+    }
+
+    /// Ports that another local address of this very process has are told apart from another program's.
+    fn explain(&self, error: Error, spec: &PairSpec) -> Error {
+        let ours = self.0.iter().flatten().find(|pair| {
+            pair.spec.event_port == spec.event_port || pair.spec.general_port == spec.general_port
+        });
+        match ours {
+            Some(pair) if error.kind == ErrorKind::AddressInUse && spec.local.is_none() => Error {
+                message: format!(
+                    "A session of this process has UDP {}/{} on a local_address: give this one a local_address too, \
+                     or start the session without one first.",
+                    pair.spec.event_port, pair.spec.general_port
+                ),
+                ..error
+            },
+            _ => error,
+        }
+    }
+
+    /// Makes sockets anew that have died under us, of all pairs; tells whether there were any.
+    pub fn revive(&mut self, registry: &Registry) -> bool {
+        let mut revived = false;
+        for (id, place) in self.0.iter_mut().enumerate() {
+            let Some(pair) = place.as_mut().filter(|pair| pair.endpoints.iter().any(|e| !e.lives())) else {
+                continue;
+            };
+            revived = true;
+            for mut endpoint in std::mem::take(&mut pair.endpoints) {
+                if endpoint.lives() {
+                    let _ = registry.deregister(&mut endpoint.socket);
+                } else {
+                    endpoint.forget();
+                }
+            }
+            let made = net::open(&pair.spec, pair.ephemeral).and_then(|endpoints| {
+                pair.endpoints = endpoints;
+                pair.register(id, registry)
+            });
+            match made {
+                Ok(()) => log::warn!("the PTP sockets were closed under the library; made anew"),
+                Err(error) => log::error!("the PTP sockets were closed under the library: {error}"),
+            }
+        }
+        revived
     }
 
     /// One session less; the last one closes the sockets.
@@ -198,8 +251,8 @@ impl Pairs {
         let pair = self.pair(id)?;
         let bound = |port| pair.endpoints.iter().find(|e| e.sends && e.port == port);
         Some(PairStatus {
-            event_port: bound(Port::Event).map_or(0, Endpoint::bound_port),
-            general_port: bound(Port::General).map_or(0, Endpoint::bound_port),
+            event_port: bound(Port::Event).map_or(0, |e| e.bound),
+            general_port: bound(Port::General).map_or(0, |e| e.bound),
             ephemeral: pair.ephemeral,
             receive_stamps: pair.endpoints.iter().all(|e| e.stamped),
             send_stamps: bound(Port::Event).is_some_and(|e| e.stamps.work()),

@@ -38,6 +38,9 @@ const EVENTS: usize = 64;
 /// How often clocks are compared where the system does not tell of settings: a step is to be noticed within a second.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
+/// How often sockets are looked at at most.
+const SOCKET_CHECK: Span = Span::from_millis(1_000);
+
 /// Names an association; never used twice.
 type LinkId = u64;
 
@@ -64,6 +67,7 @@ pub struct Worker<'a> {
     waiters: Vec<Waiter>,
     /// Sockets that may have more to read.
     readable: Vec<EndpointId>,
+    sockets_checked: LocalTime,
     quit: bool,
 }
 
@@ -86,6 +90,7 @@ impl<'a> Worker<'a> {
             timers: BinaryHeap::new(),
             waiters: Vec::new(),
             readable: Vec::new(),
+            sockets_checked: clock::monotonic(),
             quit: false,
         }
     }
@@ -185,12 +190,14 @@ impl<'a> Worker<'a> {
     fn deliver(&mut self, pair: PairId, received: Received, bytes: &[u8]) {
         let now = clock::monotonic();
         let at = received.wall_ns.and_then(|wall| self.clocks.stamp(wall, now)).unwrap_or(now);
-        let Some(listeners) = self.peers.get(&(pair, Address::of(received.source))) else {
+        let from = (pair, Address::of(received.source));
+        let listeners = self.peers.get(&from).map_or(0, Vec::len);
+        if listeners == 0 {
             self.pairs.count_foreign(pair);
-            return;
-        };
-        let listeners = listeners.clone();
-        for (id, peer) in listeners {
+        }
+        for number in 0..listeners {
+            let listener = self.peers.get(&from).and_then(|listeners| listeners.get(number));
+            let Some((id, peer)) = listener.copied() else { break };
             let Some(link) = self.links.get_mut(&id) else { continue };
             // A packet to another of our addresses is for another link; multicast is for all.
             let elsewhere = link.local.is_some_and(|local| {
@@ -210,11 +217,23 @@ impl<'a> Worker<'a> {
                 break;
             }
             self.timers.pop();
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            if link.scheduled == Some(at) {
-                link.scheduled = None;
+            let Some(link) = self.links.get_mut(&id).filter(|link| link.scheduled == Some(at)) else {
+                continue;
+            };
+            link.scheduled = None;
+            // A deadline that has moved on since is only put back.
+            if link.association.poll_timeout().is_some_and(|due| due <= now) {
                 link.association.tick(now);
                 self.settle(id, now);
+            } else {
+                self.schedule(id);
+            }
+            // Something did not come in time: a good moment to see that the sockets are well.
+            if now.since(self.sockets_checked) >= SOCKET_CHECK {
+                self.sockets_checked = now;
+                if self.pairs.revive(self.poll.registry()) {
+                    self.rejoin();
+                }
             }
         }
     }
@@ -224,16 +243,29 @@ impl<'a> Worker<'a> {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.transmit(&mut self.pairs, &self.clocks, now);
         link.publish(&self.pairs, &self.clocks, now);
-        if let Some(at) = link.association.poll_timeout() {
-            if link.scheduled != Some(at) {
-                link.scheduled = Some(at);
-                self.timers.push(Reverse((at, id)));
-            }
-        } else {
-            link.scheduled = None;
-        }
+        self.schedule(id);
         if !self.waiters.is_empty() {
             self.resolve_waiters(Some(id));
+        }
+    }
+
+    /// Sets a link's timer, unless it goes off earlier anyhow: deadlines that every packet moves on would else leave a
+    /// timer behind for each.
+    fn schedule(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(at) = link.association.poll_timeout() else { return };
+        if link.scheduled.is_none_or(|scheduled| at < scheduled) {
+            link.scheduled = Some(at);
+            self.timers.push(Reverse((at, id)));
+        }
+    }
+
+    /// Joins the multicast groups again, on sockets made anew.
+    fn rejoin(&self) {
+        for link in self.links.values() {
+            for peer in &link.peers {
+                self.pairs.join_towards(link.pair, *peer);
+            }
         }
     }
 

@@ -1,0 +1,25 @@
+#!/bin/sh
+# install.sh: installs what the tests need beside Rust and a C compiler, where this is Debian and root; says what is
+# missing else. A test whose tool is missing says SKIP.
+set -u
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need clang clang
+need valgrind valgrind
+need ip iproute2
+need ptp4l linuxptp
+need tcpdump tcpdump
+need python3 python3
+need setpriv util-linux
+need readelf binutils
+need make make
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    # shellcheck disable=SC2086 # A list of names.
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
+        >/dev/null 2>&1 || echo "could not install:$missing"
+else
+    echo "not installed, tests that need them are skipped:$missing"
+fi
+exit 0
