@@ -14,7 +14,7 @@ use std::sync::atomic::{fence, AtomicU64, Ordering};
 
 /// How often a read starts again before it gives up. One retry takes the writer half a store inside a read of a few
 /// nanoseconds; at its tens of stores a second even two in a row need the reader to be preempted twice.
-const MAX_TRIES: u32 = 64;
+pub const MAX_TRIES: u32 = 64;
 
 /// `N` words that change together.
 #[derive(Debug)]

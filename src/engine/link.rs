@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::clock::Clocks;
 use super::net::Address;
-use super::pairs::{PairId, PairStatus, Pairs};
+use super::pairs::{Outgoing, PairId, PairStatus, Pairs};
 use super::published::{Published, Status};
 use super::SessionId;
 use crate::association::{Association, Change};
@@ -73,9 +73,14 @@ impl Link {
         // Ends: what a message that left gives rise to is not tagged itself.
         while let Some(transmit) = self.association.poll_transmit() {
             let Some(to) = self.peers.get(usize::from(transmit.peer)) else { continue };
-            let tagged = transmit.tag.is_some();
-            let bytes = transmit.message.as_bytes();
-            match pairs.send(self.pair, transmit.port, *to, self.local, bytes, tagged, clocks) {
+            let out = Outgoing {
+                port: transmit.port,
+                to: *to,
+                source: self.local,
+                bytes: transmit.message.as_bytes(),
+                tagged: transmit.tag.is_some(),
+            };
+            match pairs.send(self.pair, &out, clocks) {
                 Ok(at) => {
                     if let Some(tag) = transmit.tag {
                         self.association.sent(tag, at, now);

@@ -59,6 +59,21 @@ pub struct EndpointId {
     index: usize,
 }
 
+/// A datagram to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// From and to which port.
+    pub port: Port,
+    /// To whom.
+    pub to: Address,
+    /// From which of this host's addresses, if that matters.
+    pub source: Option<IpAddr>,
+    /// What.
+    pub bytes: &'a [u8],
+    /// Whether its time of leaving is wanted exactly.
+    pub tagged: bool,
+}
+
 /// What a session may want to know of its pair.
 #[derive(Clone, Copy, Debug)]
 pub struct PairStatus {
@@ -198,20 +213,13 @@ impl Pairs {
         }
     }
 
-    /// Sends a datagram to a receiver; `tagged` ones report when they left.
+    /// Sends a datagram, and tells when it left: by the kernel's stamp if it is `tagged` and there is one, else the
+    /// time before the send.
     ///
     /// # Errors
     /// The system's; it is told in the log, but not for every packet.
-    pub fn send(
-        &mut self,
-        id: PairId,
-        port: Port,
-        to: Address,
-        source: Option<IpAddr>,
-        bytes: &[u8],
-        tagged: bool,
-        clocks: &Clocks,
-    ) -> std::io::Result<LocalTime> {
+    pub fn send(&mut self, id: PairId, out: &Outgoing, clocks: &Clocks) -> std::io::Result<LocalTime> {
+        let Outgoing { port, to, source, bytes, tagged } = *out;
         let pair = self.0.get_mut(id).and_then(Option::as_mut).ok_or(std::io::ErrorKind::NotConnected)?;
         let number = match port {
             Port::Event => pair.spec.event_port,
