@@ -16,4 +16,4 @@ pub mod wire;
 pub use config::{Config, LocalClock, EVENT_PORT, GENERAL_PORT};
 pub use engine::{Event, Status};
 pub use error::{Error, ErrorKind, Result};
-pub use session::{Anchor, ClockOffset, Session, MAX_SESSIONS};
+pub use session::{Anchor, ClockOffset, Session, MAX_SESSIONS, SLOT_BYTES};

@@ -46,6 +46,9 @@ enum Phase {
 const PHASE_BITS: u32 = 3;
 const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
 
+/// Static memory of one session, in bytes.
+pub const SLOT_BYTES: usize = std::mem::size_of::<Slot>();
+
 struct Slot {
     /// Generation and phase.
     state: AtomicU64,

@@ -267,8 +267,8 @@ impl Association {
             has_locked: false,
             sync_first: false,
             serving: Serving::default(),
-            outbox: VecDeque::with_capacity(OUTBOX),
-            changes: VecDeque::with_capacity(CHANGES),
+            outbox: VecDeque::new(),
+            changes: VecDeque::new(),
             counters: Counters::default(),
         };
         match config.policy {

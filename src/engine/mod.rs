@@ -7,7 +7,7 @@ mod link;
 mod net;
 mod pairs;
 mod published;
-mod setting;
+mod timer;
 mod timestamp;
 mod worker;
 

@@ -14,7 +14,7 @@ use super::link::{Callback, Event, Link, SessionRun};
 use super::net::Address;
 use super::pairs::{EndpointId, PairId, Pairs};
 use super::published::Published;
-use super::setting::SettingWatch;
+use super::timer::{Alarm, SettingWatch};
 use super::timestamp::{Received, MAX_DATAGRAM};
 use super::{Awaited, Command, SessionId, SessionSpec, Shared, Waited};
 use crate::association::{Association, Packet};
@@ -27,6 +27,9 @@ pub const WAKER: Token = Token(0);
 
 /// The token of the watch over settings of the wall clock.
 const SETTING: Token = Token(usize::MAX);
+
+/// The alarm's token.
+const ALARM: Token = Token(usize::MAX - 1);
 
 /// Datagrams read from one socket before the others, the timers and the commands have their turn: a flood on one
 /// socket delays a deadline by no more than so many packets.
@@ -56,6 +59,7 @@ pub struct Worker<'a> {
     poll: Poll,
     shared: &'a Shared,
     setting: Option<SettingWatch>,
+    alarm: Option<Alarm>,
     clocks: Clocks,
     pairs: Pairs,
     links: HashMap<LinkId, Link>,
@@ -77,10 +81,14 @@ impl<'a> Worker<'a> {
         let setting = SettingWatch::new(poll.registry(), SETTING)
             .inspect_err(|error| log::info!("settings of the wall clock are noticed late: {error}"))
             .ok();
+        let alarm = Alarm::new(poll.registry(), ALARM)
+            .inspect_err(|error| log::info!("deadlines are kept to the millisecond only: {error}"))
+            .ok();
         Self {
             poll,
             shared,
             setting,
+            alarm,
             clocks: Clocks::new(),
             pairs: Pairs::default(),
             links: HashMap::new(),
@@ -111,6 +119,7 @@ impl<'a> Worker<'a> {
                 match event.token() {
                     WAKER => {}
                     SETTING => self.setting.iter().for_each(SettingWatch::rearm),
+                    ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
                     token => self.readable.extend(self.pairs.endpoint(token)),
                 }
             }
@@ -121,14 +130,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    /// How long the poll may wait; sets the alarm for the next deadline.
+    fn timeout(&mut self) -> Option<Duration> {
         if !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let waiter = self.waiters.iter().map(|waiter| waiter.deadline).min();
         let next = [timer, waiter].into_iter().flatten().min();
-        let until = next.map(|at| {
+        let rings = next.is_some_and(|at| self.alarm.as_mut().is_some_and(|alarm| alarm.set(at)));
+        let until = next.filter(|_| !rings).map(|at| {
             let left = at.since(clock::monotonic()).nanos().max(0);
             Duration::from_nanos(left.unsigned_abs())
         });
