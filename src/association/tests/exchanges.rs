@@ -16,31 +16,34 @@ fn answering(answers: Answers) -> World {
     world
 }
 
-/// Serves for a time, and asks that the two-way estimate is right to its bound from its first seconds on.
+/// Serves for half a minute, and asks that the two-way estimate is right to its bound all along, and right at last.
 fn path_delay_comes_right(answers: Answers, sign: Option<CorrectionSign>, turnaround: i64) {
     let mut world = answering(answers);
     world.receiver.turnaround = turnaround;
     world.serve_and_announce(3 * SECOND);
-    for _ in 0..20 {
+    for _ in 0..27 {
         world.serve(SECOND);
-        let timeline = world.timeline();
-        let bound = timeline.error_at(at(world.now)) as i64;
+        let bound = world.timeline().error_at(at(world.now)) as i64;
         let error = world.error().unwrap();
         assert!(error.abs() <= bound, "{answers:?}: off by {error} ns, bound {bound} ns");
-        assert!(error.abs() < 100 * US, "{answers:?}: off by {error} ns");
     }
+    let error = world.error().unwrap();
+    assert!(error.abs() < 100 * US, "{answers:?}: off by {error} ns");
     let path = world.timeline().path_delay_ns as i64;
     assert!((path - MS).abs() < 100 * US, "{answers:?}: path delay {path} ns");
     assert_eq!(world.association.correction_sign(), sign, "{answers:?}");
-    assert!(world.association.counters().delay_resp_used >= 170);
+    assert!(world.association.counters().delay_resp_used >= 220);
 }
 
 #[test]
 fn apples_plus_gives_the_right_path_delay() {
     for correction in [42_803_500, -42_803_500, 110_270_000] {
         path_delay_comes_right(Answers::Plus(correction), Some(CorrectionSign::Plus), 2 * MS);
-        path_delay_comes_right(Answers::Plus(correction), Some(CorrectionSign::Plus), 99 * MS);
     }
+    // A slow answer leaves room for every reading of a small correction: plus, then, without proof.
+    path_delay_comes_right(Answers::Plus(110_270_000), Some(CorrectionSign::Plus), 99 * MS);
+    path_delay_comes_right(Answers::Plus(-428_875), None, 99 * MS);
+    path_delay_comes_right(Answers::Plus(-42_803_500), None, 99 * MS);
 }
 
 #[test]
@@ -71,7 +74,7 @@ fn defect_sign_of_the_two_way_refinement_the_first_delay_resp_does_not_throw_the
     let mut world = answering(Answers::Never);
     world.serve_and_announce(3 * SECOND);
     let before = world.error().unwrap();
-    assert!((-1_100 * US..-900 * US).contains(&before), "one-way: late by the path delay, {before} ns");
+    assert!((-1_500 * US..-300 * US).contains(&before), "one-way: late by the path delay, {before} ns");
     world.receiver.answers = Answers::Plus(24_990_916);
     for _ in 0..8 {
         world.serve(INTERVAL);
@@ -114,7 +117,7 @@ fn a_master_that_runs_wild_is_not_asked_at_its_pace() {
 fn answers_that_are_not_ours_are_refused_and_counted() {
     let mut world = World::locked(RolePolicy::Auto);
     world.post_pair();
-    world.run(3 * MS);
+    world.run(20 * MS);
     let request = world.sent_of(DelayReq)[0].clone();
     let asked = request.message.header;
     let mut receiver = Receiver { answers: Answers::Plus(0), ..world.receiver.clone() };
