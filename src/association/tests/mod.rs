@@ -441,6 +441,10 @@ impl World {
         self.changes.iter().filter_map(|(_, change)| told(change)).collect()
     }
 
+    fn advice(&self) -> &'static str {
+        self.association.advice().to_str().unwrap()
+    }
+
     fn refused(&self, why: super::Refusal) -> u64 {
         self.association.counters().refused(why)
     }

@@ -133,7 +133,7 @@ fn syncs_without_follow_up_keep_the_master_and_never_synchronise() {
         world.run(INTERVAL);
         assert_eq!(world.state(), (Role::Following, SyncState::Announced));
     }
-    assert!(world.association.advice().contains("Sync arrives without Follow_Up"));
+    assert!(world.advice().contains("Sync arrives without Follow_Up"));
 }
 
 #[test]
@@ -155,19 +155,19 @@ fn one_that_turns_worse_hands_over_to_us() {
 #[test]
 fn advice_says_what_is_missing() {
     let mut world = World::new(RolePolicy::Auto);
-    assert!(world.association.advice().starts_with("Nothing heard from the receiver yet"));
+    assert!(world.advice().starts_with("Nothing heard from the receiver yet"));
     world.hear_announce();
-    assert!(world.association.advice().contains("sends no Sync"));
+    assert!(world.advice().contains("sends no Sync"));
     world.post_pair();
     world.run(INTERVAL);
-    assert!(world.association.advice().contains("a few more are needed"));
+    assert!(world.advice().contains("a few more are needed"));
     world.serve(SECOND);
-    assert!(world.association.advice().starts_with("Following"));
+    assert!(world.advice().starts_with("Following"));
     world.run(2 * SECOND);
-    assert!(world.association.advice().contains("have stopped"));
+    assert!(world.advice().contains("have stopped"));
     let mut world = World::new(RolePolicy::Follow);
-    assert!(world.association.advice().starts_with("Nothing heard from the receiver:"));
+    assert!(world.advice().starts_with("Nothing heard from the receiver:"));
     let follow_up = world.receiver.follow_up(START);
     world.hear(&follow_up);
-    assert!(world.association.advice().contains("without Sync"));
+    assert!(world.advice().contains("without Sync"));
 }
