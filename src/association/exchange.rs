@@ -121,7 +121,8 @@ impl Exchanges {
             match (plus, minus, unused) {
                 (Some(_), None, None) => self.proven = Some(Plus),
                 (None, Some(_), None) => self.proven = Some(Minus),
-                (None, None, Some(_)) => self.proven = Some(Unused),
+                // Not of a receiver that was proven to mean something: there a response that fits neither is refused.
+                (None, None, Some(_)) if self.proven.is_none() => self.proven = Some(Unused),
                 // A correction that leads from a plausible T4 right to the moment at which the response must have
                 // left is the receiver's own turnaround (field guide 2.7).
                 (Some(left), None, Some(_)) if self.proven.is_none() => {

@@ -87,7 +87,6 @@ impl Association {
         // What was found out of the other one says nothing of this one.
         self.has_locked = false;
         self.sync_first = false;
-        self.stepped = None;
         if !first && self.role == Role::Following {
             self.restart_estimate("another clock answers at the receiver's address");
         }

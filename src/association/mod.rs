@@ -220,6 +220,8 @@ pub struct Association {
     /// When the receiver's timeline was last seen to step.
     stepped: Option<LocalTime>,
     master: Option<Master>,
+    /// majorSdoId of the receiver's last packet.
+    heard_sdo: Option<u8>,
     /// The receiver's identity where it only asks: from its Delay_Req or Signaling.
     asker: Option<ClockIdentity>,
     /// The address that answers, and when it did so last.
@@ -262,6 +264,7 @@ impl Association {
             stepped: None,
             grandmaster: ClockIdentity(0),
             master: None,
+            heard_sdo: None,
             asker: None,
             talking: None,
             pairing: Pairing::default(),
@@ -312,6 +315,7 @@ impl Association {
             return Err(Refusal::Identity);
         }
         self.counters.count_received(body.message_type());
+        self.heard_sdo = Some(header.major_sdo_id);
         match body {
             Body::Announce(announce) => self.on_announce(&header, &announce, packet.peer, now),
             Body::Sync { .. } => self.on_sync(&header, packet, now),

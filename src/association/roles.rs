@@ -85,7 +85,6 @@ impl Association {
         }
         self.has_locked = false;
         self.last_request = None;
-        self.stepped = None;
         self.estimator.restart();
         self.change_role(Role::Following, now, reason);
     }
@@ -103,7 +102,6 @@ impl Association {
         self.talking = None;
         self.pairing.clear();
         self.exchanges.clear();
-        self.estimator.restart();
         self.sync_first = false;
         self.serving.fall_silent();
         if self.config.policy == RolePolicy::Auto {
@@ -189,9 +187,8 @@ impl Association {
         if self.has_locked {
             return self.last_pair.max(self.role_since);
         }
-        self.master.map_or(self.role_since, |master| {
-            self.role_since.max(master.since).max(master.sync_heard.unwrap_or(master.since))
-        })
+        self.master
+            .map_or(self.role_since, |master| self.role_since.max(master.sync_heard.unwrap_or(master.since)))
     }
 
     /// Brings state, grandmaster and the changes told of them up to date with what happened.

@@ -222,8 +222,9 @@ fn where_both_signs_fit_it_is_the_proven_one_else_plus() {
     assert_eq!(read(&mut exchanges, 4, -19 * MS, 20 * MS), Ok(MS));
     assert_eq!(exchanges.proven(), Some(CorrectionSign::Plus));
     assert_eq!(both(&mut exchanges, 5), Ok(2_500 * US));
-    // The receiver that was proven to mean one is not believed to mean none.
-    assert_eq!(read(&mut exchanges, 6, 2 * MS, 20 * MS), Ok(2 * MS));
+    // A receiver that was proven to mean one of them is not believed to mean none.
+    assert_eq!(read(&mut exchanges, 6, 2 * MS, 20 * MS), Err(Refusal::Implausible));
+    assert_eq!(exchanges.proven(), Some(CorrectionSign::Plus));
     // Another one begins anew.
     exchanges.clear();
     assert_eq!(exchanges.proven(), None);
@@ -232,11 +233,22 @@ fn where_both_signs_fit_it_is_the_proven_one_else_plus() {
 #[test]
 fn a_correction_below_the_bound_proves_nothing() {
     let mut exchanges = Exchanges::default();
-    // 90 us after the response arrived by one reading, 90 us before by the other; both within 100 us.
-    for (sequence, receive) in [(1, 4 * MS), (2, 4 * MS + 60 * US), (3, -60 * US)] {
-        let _ = read(&mut exchanges, sequence, receive, 90 * US);
-        assert_eq!(exchanges.proven(), None);
-    }
+    // At either end of what is plausible only one reading fits, and yet.
+    assert_eq!(read(&mut exchanges, 1, 4_150 * US, 90 * US), Ok(4_060 * US));
+    assert_eq!(exchanges.proven(), None);
+    assert_eq!(read(&mut exchanges, 2, -150 * US, 90 * US), Ok(-60 * US));
+    assert_eq!(exchanges.proven(), None);
+}
+
+#[test]
+fn a_correction_is_the_turnaround_where_it_leads_to_the_moment_of_leaving() {
+    // The response came in at 4 ms over a path of 1 ms: it left at 3 ms. Half a millisecond before is not then.
+    let mut exchanges = Exchanges::default();
+    assert_eq!(read(&mut exchanges, 1, MS, 1_500 * US), Ok(2_500 * US));
+    assert_eq!(exchanges.proven(), None);
+    assert_eq!(read(&mut exchanges, 2, MS, 2 * MS), Ok(MS));
+    assert_eq!(exchanges.proven(), Some(CorrectionSign::Unused));
+    assert_eq!(read(&mut exchanges, 3, MS, 1_500 * US), Ok(MS));
 }
 
 #[test]

@@ -152,6 +152,30 @@ fn follow_ups_are_nearer_to_the_pairs_than_a_first_announce() {
 }
 
 #[test]
+fn follow_ups_have_the_last_word_on_a_handover() {
+    let third = ClockIdentity(3);
+    let mut world = World::locked(RolePolicy::Auto);
+    world.receiver.grandmaster = third;
+    world.hear_announce();
+    world.receiver.timeline = Some(APPLE_TV);
+    world.serve(3 * SECOND);
+    assert_eq!((world.epoch(), world.grandmaster()), (1, APPLE_TV));
+    assert_eq!(world.grandmasters_told(), [(HOMEPOD.clock, APPLE_TV)]);
+}
+
+#[test]
+fn another_grandmaster_before_the_clock_was_trusted_voids_nothing() {
+    let mut world = World::new(RolePolicy::Auto);
+    world.run(300 * MS);
+    world.serve(INTERVAL);
+    assert_eq!(world.association.sync_state(), SyncState::Acquiring);
+    world.receiver.timeline = Some(APPLE_TV);
+    world.serve(3 * SECOND);
+    assert_eq!((world.epoch(), world.grandmaster()), (0, APPLE_TV));
+    assert_eq!(world.state(), (Role::Following, SyncState::Locked));
+}
+
+#[test]
 fn a_restart_is_one_epoch_and_soon_right() {
     for repeats_ids in [true, false] {
         let mut world = World::locked(RolePolicy::Auto);

@@ -195,6 +195,24 @@ fn a_flood_costs_a_bounded_outbox() {
 }
 
 #[test]
+fn changes_that_nobody_reads_make_room_for_later_ones() {
+    let mut association = Association::new(config(RolePolicy::Auto), Span::from_nanos(SERVED), at(START));
+    let mut flapping = Receiver::homepod();
+    for ms in 0..200 {
+        flapping.priority1 ^= 3;
+        let announce = wire::encode(&flapping.announce());
+        let now = at(START + ms * MS);
+        association.receive(Packet { bytes: &announce, peer: 0, received: now }, now);
+    }
+    assert_eq!(association.changes.len(), CHANGES);
+    let epoch = association.timeline(at(START)).conversion.epoch;
+    let told = std::iter::from_fn(|| association.poll_change());
+    assert!(told
+        .into_iter()
+        .any(|change| matches!(change, Change::Epoch { epoch: last, .. } if last == epoch)));
+}
+
+#[test]
 fn a_clock_that_flaps_between_better_and_worse_is_bounded_too() {
     let mut world = World::new(RolePolicy::Auto);
     for _ in 0..1_000 {

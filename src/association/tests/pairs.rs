@@ -205,6 +205,34 @@ fn an_announce_alone_takes_over_after_two_seconds() {
 }
 
 #[test]
+fn halves_of_two_clocks_make_no_pair() {
+    let mut world = World::locked(RolePolicy::Auto);
+    let sync = world.receiver.sync();
+    world.hear(&sync);
+    let pairs = world.association.counters().pairs;
+    world.run(600 * MS);
+    // Another clock takes over with the same id.
+    world.receiver.identity.clock = APPLE_TV;
+    let follow_up = world.receiver.follow_up(world.now);
+    world.hear(&follow_up);
+    assert_eq!(world.timeline().receiver_clock_id, APPLE_TV.0);
+    assert_eq!(world.association.counters().pairs, pairs);
+}
+
+#[test]
+fn pairs_that_tell_nonsense_are_no_sign_of_life() {
+    let mut world = World::locked(RolePolicy::Auto);
+    let sound = world.receiver.offset;
+    for number in 0..12 {
+        world.receiver.offset = sound + (number % 3 - 1) * 1_000 * SECOND + number * 10 * SECOND;
+        world.serve(INTERVAL);
+    }
+    assert_eq!(world.state(), (Role::Following, SyncState::Holdover));
+    assert!(world.refused(Refusal::Outlier) >= 11);
+    assert!(world.timeline().age_at(at(world.now)) > 1_400 * MS as u64);
+}
+
+#[test]
 fn a_stamp_from_the_future_is_taken_for_now() {
     let mut world = opened();
     let left = world.now;

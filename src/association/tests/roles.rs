@@ -55,7 +55,9 @@ fn a_master_that_never_syncs_gives_us_our_clock_back() {
     assert_eq!(world.epoch(), 1);
     // Until it has sent a Sync.
     world.forget();
-    world.serve_and_announce(INTERVAL);
+    let sync = world.receiver.sync();
+    world.receiver.sync_sequence += 1;
+    world.hear(&sync);
     assert_eq!(world.association.role(), Role::Following);
     assert_eq!(world.epoch(), 2);
     assert_eq!(world.sent_of(Signaling).len(), 1);
@@ -64,6 +66,13 @@ fn a_master_that_never_syncs_gives_us_our_clock_back() {
     assert_eq!(world.state(), (Role::Following, SyncState::Locked));
     assert_eq!(world.epoch(), 2);
     assert_eq!(world.sent_of(DelayReq).len(), world.sent.len());
+    // From then on its Announces count like any other's.
+    world.receiver.priority1 = 251;
+    world.hear_announce();
+    assert_eq!(world.association.role(), Role::Leading);
+    world.receiver.priority1 = 248;
+    world.hear_announce();
+    assert_eq!(world.association.role(), Role::Following);
 }
 
 #[test]
@@ -145,7 +154,13 @@ fn one_that_turns_worse_hands_over_to_us() {
     assert_eq!(world.epoch(), 1);
     assert_eq!(world.roles_told(), [(Role::Following, Role::Leading)]);
     assert_eq!(world.grandmasters_told(), [(HOMEPOD.clock, OURS.clock)]);
-    // Both stay what they are told to be where the host decided.
+    // Better again, but rebooted since: what was measured before does not count.
+    world.receiver.offset -= 100_000 * SECOND;
+    world.receiver.priority1 = 248;
+    world.hear_announce();
+    assert_eq!(world.state(), (Role::Following, SyncState::Announced));
+    assert_eq!(world.epoch(), 2);
+    // Who is told to follow follows.
     let mut world = World::locked(RolePolicy::Follow);
     world.receiver.priority1 = 255;
     world.serve_and_announce(2 * SECOND);
@@ -170,4 +185,15 @@ fn advice_says_what_is_missing() {
     let follow_up = world.receiver.follow_up(START);
     world.hear(&follow_up);
     assert!(world.advice().contains("without Sync"));
+
+    let told = |speaker: Receiver| {
+        let mut world = World::new(RolePolicy::Auto);
+        let announce = speaker.clone().announce();
+        world.hear(&announce);
+        world.advice()
+    };
+    let homepod = Receiver::homepod();
+    assert!(told(Receiver { major_sdo_id: 0, ..homepod.clone() }).contains("majorSdoId"));
+    assert!(told(Receiver { domain: 1, ..homepod.clone() }).contains("another PTP domain"));
+    assert!(told(Receiver { identity: OURS, ..homepod }).contains("our own clock identity"));
 }

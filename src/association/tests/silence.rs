@@ -98,6 +98,22 @@ fn announces_alone_do_not_keep_a_silent_master() {
 }
 
 #[test]
+fn syncs_without_follow_up_do_not_keep_a_locked_master() {
+    // Nothing has been measured for a minute: readers call the snapshot silent, and so do we.
+    let mut world = World::locked(RolePolicy::Auto);
+    let last = world.timeline().last_sync.nanos();
+    while world.now < last + 60 * SECOND - INTERVAL {
+        world.run(INTERVAL);
+        let sync = world.receiver.sync();
+        world.receiver.sync_sequence += 1;
+        world.hear(&sync);
+    }
+    assert_eq!(world.state(), (Role::Following, SyncState::Holdover));
+    world.run(2 * INTERVAL);
+    assert_eq!(world.association.role(), Role::Listening);
+}
+
+#[test]
 fn one_that_locked_and_never_came_to_lead_keeps_its_role_past_the_watchdog() {
     // The three seconds of the watchdog are for masters that never served.
     let mut world = World::locked(RolePolicy::Auto);
