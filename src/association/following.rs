@@ -207,7 +207,6 @@ impl Association {
             arrived: packet.received,
         };
         let exchange = self.exchanges.response(response, &line)?;
-        self.heard_from(packet.peer, now);
         if self.estimator.exchange(exchange, now).outlier {
             return Err(Refusal::Outlier);
         }
@@ -274,7 +273,8 @@ impl Association {
     /// epoch there is nothing to void.
     fn restart_estimate(&mut self, reason: &'static str) {
         self.estimator.restart();
-        self.exchanges.clear();
+        // What the correction means is the receiver's way, whichever clock it passes on.
+        self.exchanges.forget_requests();
         if self.claimed {
             self.next_epoch(reason);
         }

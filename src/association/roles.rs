@@ -100,9 +100,6 @@ impl Association {
         self.master = None;
         self.asker = None;
         self.talking = None;
-        self.pairing.clear();
-        self.exchanges.clear();
-        self.sync_first = false;
         self.serving.fall_silent();
         if self.config.policy == RolePolicy::Auto {
             self.serving.open(now);

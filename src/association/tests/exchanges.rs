@@ -249,6 +249,24 @@ fn a_correction_is_the_turnaround_where_it_leads_to_the_moment_of_leaving() {
     assert_eq!(read(&mut exchanges, 2, MS, 2 * MS), Ok(MS));
     assert_eq!(exchanges.proven(), Some(CorrectionSign::Unused));
     assert_eq!(read(&mut exchanges, 3, MS, 1_500 * US), Ok(MS));
+    // One that was proven to mean "plus" answers at once now and then.
+    exchanges.clear();
+    assert_eq!(read(&mut exchanges, 4, -19 * MS, 20 * MS), Ok(MS));
+    assert_eq!(read(&mut exchanges, 5, MS, 2 * MS), Ok(3 * MS));
+    assert_eq!(exchanges.proven(), Some(CorrectionSign::Plus));
+}
+
+#[test]
+fn an_answer_from_before_the_request_is_refused() {
+    let mut exchanges = Exchanges::default();
+    exchanges.request(1);
+    let receive = stamp(100 * SECOND + 4 * MS);
+    let response =
+        Response { sequence: 1, receive, correction: Correction::ZERO, arrived: at(START + 4 * MS) };
+    // Not known to have left, then known to have left later.
+    assert_eq!(exchanges.response(response, &line()).err(), Some(Refusal::Unrequested));
+    exchanges.sent(1, at(START + 4 * MS + 1));
+    assert_eq!(exchanges.response(response, &line()).err(), Some(Refusal::Unrequested));
 }
 
 #[test]

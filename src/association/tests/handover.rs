@@ -1,7 +1,7 @@
 //! The timeline changes under us: restarts, steps, other grandmasters. Once told, once counted, never wrong for long.
 #![forbid(unsafe_code)]
 
-use super::super::Refusal;
+use super::super::{CorrectionSign, Refusal};
 use super::*;
 
 /// What a handover is told by.
@@ -149,6 +149,40 @@ fn follow_ups_are_nearer_to_the_pairs_than_a_first_announce() {
     world.receiver.grandmaster = APPLE_TV;
     world.serve_and_announce(3 * SECOND);
     assert_eq!((world.grandmaster(), world.epoch()), (HOMEPOD.clock, 0));
+}
+
+#[test]
+fn an_announce_that_takes_its_word_back_was_no_handover() {
+    let mut world = World::locked(RolePolicy::Auto);
+    world.receiver.grandmaster = APPLE_TV;
+    world.hear_announce();
+    world.serve(2 * INTERVAL);
+    world.receiver.grandmaster = HOMEPOD.clock;
+    world.hear_announce();
+    world.serve(3 * SECOND);
+    assert_eq!((world.epoch(), world.grandmaster()), (0, HOMEPOD.clock));
+    assert!(world.changes.is_empty());
+}
+
+#[test]
+fn what_a_correction_means_outlives_a_handover_but_not_the_receiver() {
+    let mut world = World::locked(RolePolicy::Auto);
+    world.receiver.answers = Answers::Minus(230 * MS);
+    // One answer of the old timeline is under way when the new one begins.
+    world.receiver.turnaround = 200 * MS;
+    world.serve(3 * SECOND);
+    assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
+    let unrequested = world.refused(Refusal::Unrequested);
+    world.receiver.offset += 7 * MS;
+    world.receiver.timeline = Some(APPLE_TV);
+    world.serve(INTERVAL);
+    assert_eq!(world.refused(Refusal::Unrequested), unrequested + 1);
+    assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
+    world.receiver.answers = Answers::Never;
+    world.run(SECOND);
+    world.receiver.identity.clock = APPLE_TV;
+    world.serve(INTERVAL);
+    assert_eq!(world.association.correction_sign(), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::super::{Refusal, Then};
 use super::*;
+use crate::wire::Tlv;
 
 use MessageType::{Announce as Ann, DelayReq, FollowUp, Signaling, Sync};
 
@@ -230,6 +231,12 @@ fn role_follow_sends_nothing_before_the_first_sync_and_delay_req_only_after() {
     world.run(20 * SECOND);
     assert_eq!(world.state(), (Role::Following, SyncState::Announced));
     let ask = world.receiver.message(3, 0, Body::DelayReq { origin: Timestamp::default() });
+    world.hear(&ask);
+    let ask = world.receiver.message(3, 0, Body::PdelayReq { origin: Timestamp::default() });
+    world.hear(&ask);
+    let request = Tlv::RequestUnicast { message_type: 0, log_interval: -3, duration_s: 300 };
+    let tlvs = std::iter::once(request).collect();
+    let ask = world.receiver.message(3, 0, Body::Signaling { target: OURS, tlvs });
     world.hear(&ask);
     assert_eq!(world.sent_kinds(), []);
     // The worst clock there is, and still it is followed.

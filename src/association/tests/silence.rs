@@ -79,6 +79,25 @@ fn the_receiver_that_comes_back_is_followed_without_another_epoch() {
 }
 
 #[test]
+fn after_a_minute_of_silence_nobody_is_known() {
+    let mut world = World::with(Config { peers: 2, ..config(RolePolicy::Auto) });
+    world.receiver.peer = 1;
+    world.run(50 * MS);
+    world.serve_and_announce(3 * SECOND);
+    let ask = world.receiver.message(3, 0, Body::DelayReq { origin: Timestamp::default() });
+    world.hear(&ask);
+    assert_eq!(world.timeline().receiver_clock_id, HOMEPOD.clock.0);
+    world.forget();
+    world.run(62 * SECOND);
+    assert_eq!(world.state(), (Role::Listening, SyncState::Silent));
+    assert_eq!(world.timeline().receiver_clock_id, 0);
+    assert!(world.association.announced().is_none());
+    // The burst looks for it at every address.
+    let peers: Vec<u8> = world.sent_of(Sync).iter().map(|sent| sent.peer).collect();
+    assert_eq!(peers, [0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
 fn announces_that_thin_out_never_end_following() {
     let mut world = World::locked(RolePolicy::Auto);
     world.serve(400 * SECOND);
