@@ -294,7 +294,7 @@ impl World {
         let timeline = self.timeline();
         let conversion = timeline.conversion;
         (conversion.role == Role::Following && conversion.sync_state.is_synchronized())
-            .then(|| conversion.receiver_time_at(self.now.into()) as i64 - self.receiver.clock_at(self.now))
+            .then(|| conversion.receiver_time(self.now) as i64 - self.receiver.clock_at(self.now))
     }
 
     fn timeline(&self) -> Timeline {
