@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use super::{Association, RolePolicy};
+use super::{Association, Refusal, RolePolicy};
 use crate::timeline::{Role, SyncState};
 use crate::wire::MessageType;
 
@@ -29,9 +29,19 @@ impl Association {
             _ if heard(MessageType::FollowUp) && !heard(MessageType::Sync) => {
                 c"Follow_Up arrives without Sync: check that UDP 319 is not blocked on the way."
             }
+            _ if self.heard_sdo.is_some_and(|heard| heard != self.config.major_sdo_id & 0x0f) => {
+                c"The receiver speaks another majorSdoId than ours and may drop what we send: set major_sdo_id to \
+                 its own (1 for AirPlay receivers)."
+            }
             _ if heard(MessageType::Announce) => {
                 c"The receiver announces its clock but sends no Sync: it may wait for the session set-up to name us \
                  as a timing peer, or still take another sender's clock."
+            }
+            _ if self.counters.refused(Refusal::Domain) > 0 => {
+                c"The receiver speaks in another PTP domain than ours: set domain to its own (0 for AirPlay receivers)."
+            }
+            _ if self.counters.refused(Refusal::Own) > 0 => {
+                c"Packets with our own clock identity arrive: another PTP program uses it; set clock_id to another one."
             }
             _ if self.config.policy == RolePolicy::Follow => {
                 c"Nothing heard from the receiver: check that the session set-up has told it about us, that a \

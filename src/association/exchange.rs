@@ -57,8 +57,22 @@ impl Exchanges {
         *self = Self::default();
     }
 
+    /// Forgets the requests only: answers to them would mislead.
+    pub fn forget_requests(&mut self) {
+        self.slots = [None; SLOTS];
+    }
+
+    /// What the correction was proven to mean.
+    pub fn proven(&self) -> Option<CorrectionSign> {
+        self.proven
+    }
+
     /// Notes a request that is about to leave.
     pub fn request(&mut self, sequence: u16) {
+        // A restarted receiver repeats its sequence ids, and so do the requests: the latest one is meant.
+        for slot in &mut self.slots {
+            slot.take_if(|request| request.sequence == sequence);
+        }
         self.slots[self.next % SLOTS] = Some(Request { sequence, sent: None, answered: false });
         self.next = (self.next + 1) % SLOTS;
     }
@@ -101,20 +115,33 @@ impl Exchanges {
         };
 
         use CorrectionSign::{Minus, Plus, Unused};
-        let (plus, minus) = (read(Plus), read(Minus));
+        let (plus, minus, unused) = (read(Plus), read(Minus), read(Unused));
         // A correction that moves T4 by less than the bound proves nothing (field guide 1.13).
-        let telling = response.correction.nanos().unsigned_abs() > bound;
-        match (plus, minus) {
-            (Some(_), None) if telling => self.proven = Some(Plus),
-            (None, Some(_)) if telling => self.proven = Some(Minus),
-            _ => {}
+        if response.correction.nanos().unsigned_abs() > bound {
+            match (plus, minus, unused) {
+                (Some(_), None, None) => self.proven = Some(Plus),
+                (None, Some(_), None) => self.proven = Some(Minus),
+                // Not of a receiver that was proven to mean something: there a response that fits neither is refused.
+                (None, None, Some(_)) if self.proven.is_none() => self.proven = Some(Unused),
+                // A correction that leads from a plausible T4 right to the moment at which the response must have
+                // left is the receiver's own turnaround (field guide 2.7).
+                (Some(left), None, Some(_)) if self.proven.is_none() => {
+                    let path = i128::from(line.path_delay_ns.unwrap_or(0));
+                    let must_have_left = i128::from(line.remote_at(response.arrived).nanos()) - path;
+                    if (must_have_left - i128::from(left.nanos())).unsigned_abs() <= u128::from(bound) {
+                        self.proven = Some(Unused);
+                    }
+                }
+                _ => {}
+            }
         }
         let received = match self.proven {
+            None => plus.or(minus).or(unused),
+            Some(Plus) => plus.or(minus),
             Some(Minus) => minus.or(plus),
-            _ => plus.or(minus),
+            Some(Unused) => unused.or(plus).or(minus),
         };
-        let received = received.or_else(|| read(Unused)).ok_or(Refusal::Implausible)?;
-        Ok(Exchange { sent, received })
+        Ok(Exchange { sent, received: received.ok_or(Refusal::Implausible)? })
     }
 
     fn find(&mut self, sequence: u16) -> Option<&mut Request> {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::exchange::Response;
+use super::pairing::{FollowUp, Pair};
 use super::{Association, Master, Packet, Port, Refusal, Tag};
 use crate::estimator::SyncPair;
 use crate::time::{LocalTime, Span, Timestamp};
@@ -12,7 +13,7 @@ use crate::wire::{ClockIdentity, Header, PortIdentity};
 /// four Sync intervals (field guide 3.1), so that a stranger cannot while it lives.
 const SYNC_HOLD: Span = Span::from_millis(500);
 
-/// The same for one that only announces: Announces come up to 2 s apart (field guide 2.10, 12).
+/// The same where one of the two only announces: Announces come up to 2 s apart (field guide 2.10, 12).
 const ANNOUNCE_HOLD: Span = Span::from_millis(2_000);
 
 /// An address of the receiver that was silent for this long gives way to another one that speaks.
@@ -21,17 +22,41 @@ const PEER_HOLD: Span = Span::from_millis(1_000);
 /// An Announce trails the pairs by up to its interval (2 s, field guide 2.10) and a spell on the way.
 const ANNOUNCE_LAG: Span = Span::from_millis(3_000);
 
+/// Follow_Ups that name their timeline trail the Announce of a handover by a Sync interval; where they still name the
+/// old one after four (field guide 3.1), the Announce is taken at its word.
+const FOLLOW_UP_LAG: Span = Span::from_millis(500);
+
 /// Least time between two Delay_Req: a quarter of the usual Sync interval, against a master that runs wild.
 const REQUEST_INTERVAL: Span = Span::from_millis(31);
+
+/// What kind of message an identity speaks by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// Announce: says what it could do.
+    Announce,
+    /// Sync or Follow_Up: serves.
+    Serving,
+}
 
 impl Association {
     /// Decides whether `source`, at an address of the receiver, is the clock to listen to: the first one heard, until
     /// it has been silent for a while (field guide 1.8: filter by address, then by a stable identity).
-    pub(super) fn adopt(&mut self, source: PortIdentity, peer: u8, now: LocalTime) -> Result<(), Refusal> {
+    pub(super) fn adopt(
+        &mut self,
+        source: PortIdentity,
+        speech: Speech,
+        peer: u8,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
         match &mut self.master {
             Some(master) if master.identity == source => master.heard = now,
             Some(master) => {
-                let hold = if master.sync_heard.is_some() { SYNC_HOLD } else { ANNOUNCE_HOLD };
+                let hold = match speech {
+                    // A clock that serves need not wait for one that was given up on because it does not.
+                    Speech::Serving if self.sync_first => Span::ZERO,
+                    Speech::Serving if master.sync_heard.is_some() => SYNC_HOLD,
+                    _ => ANNOUNCE_HOLD,
+                };
                 if now.since(master.heard) < hold {
                     return Err(Refusal::Identity);
                 }
@@ -47,15 +72,21 @@ impl Association {
         let first = self.master.is_none();
         self.master = Some(Master {
             identity,
+            since: now,
             heard: now,
             sync_heard: None,
             announced: None,
             announced_grandmaster: None,
             followed_up_grandmaster: None,
             grandmaster: identity.clock,
+            handover: None,
+            newest: None,
         });
         self.pairing.clear();
         self.exchanges.clear();
+        // What was found out of the other one says nothing of this one.
+        self.has_locked = false;
+        self.sync_first = false;
         if !first && self.role == Role::Following {
             self.restart_estimate("another clock answers at the receiver's address");
         }
@@ -77,7 +108,7 @@ impl Association {
     }
 
     pub(super) fn on_sync(&mut self, header: &Header, packet: Packet, now: LocalTime) -> Result<(), Refusal> {
-        self.adopt(header.source, packet.peer, now)?;
+        self.adopt(header.source, Speech::Serving, packet.peer, now)?;
         let pair = self.pairing.sync(header.sequence_id, header.correction, packet.received, now)?;
         if let Some(master) = &mut self.master {
             master.sync_heard = Some(now);
@@ -94,24 +125,27 @@ impl Association {
         peer: u8,
         now: LocalTime,
     ) -> Result<(), Refusal> {
-        self.adopt(header.source, peer, now)?;
-        let pair = self.pairing.follow_up(header.sequence_id, precise_origin, header.correction, now)?;
-        if let Some(clock) = apple_clock.filter(|clock| clock.0 != 0) {
-            self.followed_up_grandmaster(clock);
-        }
+        self.adopt(header.source, Speech::Serving, peer, now)?;
+        let timeline = apple_clock.filter(|clock| clock.0 != 0);
+        let follow_up = FollowUp { precise_origin, correction: header.correction, timeline };
+        let pair = self.pairing.follow_up(header.sequence_id, follow_up, now)?;
         self.on_pair(pair, peer, now)
     }
 
-    fn on_pair(
-        &mut self,
-        pair: Option<super::pairing::Pair>,
-        peer: u8,
-        now: LocalTime,
-    ) -> Result<(), Refusal> {
-        let Some(pair) = pair else {
+    fn on_pair(&mut self, pair: Option<Pair>, peer: u8, now: LocalTime) -> Result<(), Refusal> {
+        let (Some(pair), Some(master)) = (pair, &mut self.master) else {
             return Ok(());
         };
         self.counters.pairs = self.counters.pairs.wrapping_add(1);
+        if master.newest.is_some_and(|newest| pair.arrived < newest) {
+            // A late Follow_Up from before a handover tells of a timeline that is gone.
+            if pair.timeline.is_some() && pair.timeline != master.followed_up_grandmaster {
+                return Err(Refusal::Outlier);
+            }
+        } else {
+            master.newest = Some(pair.arrived);
+            self.followed_up_grandmaster(pair.timeline, now);
+        }
         if !self.pair_counts(now) {
             return Ok(());
         }
@@ -121,6 +155,11 @@ impl Association {
         }
         if outcome.stepped {
             self.stepped = Some(now);
+            if let Some(master) = &mut self.master {
+                if let Some((clock, _)) = master.handover.take() {
+                    master.grandmaster = clock;
+                }
+            }
             self.counters.steps = self.counters.steps.wrapping_add(1);
             if self.claimed {
                 self.next_epoch("the receiver's clock stepped");
@@ -168,34 +207,58 @@ impl Association {
             arrived: packet.received,
         };
         let exchange = self.exchanges.response(response, &line)?;
-        self.heard_from(packet.peer, now);
+        if self.estimator.exchange(exchange, now).outlier {
+            return Err(Refusal::Outlier);
+        }
         self.counters.delay_resp_used = self.counters.delay_resp_used.wrapping_add(1);
-        self.estimator.exchange(exchange, now);
         Ok(())
     }
 
-    /// The Announce names a grandmaster. Whichever of Announce and Follow_Up names a new one first tells of the
-    /// handover; the other one follows suit.
+    /// The Announce names a grandmaster. Whichever of Announce, Follow_Up and step tells of a handover first, the
+    /// others follow suit: it is one handover.
     pub(super) fn announced_grandmaster(&mut self, clock: ClockIdentity, now: LocalTime) {
         let Some(master) = &mut self.master else { return };
         let before = master.announced_grandmaster.replace(clock);
+        if before == Some(clock) {
+            return;
+        }
+        master.handover = None;
         // Of a first Announce that contradicts the Follow_Ups, the Follow_Ups are nearer to the pairs.
-        if before == Some(clock) || (before.is_none() && master.followed_up_grandmaster.is_some()) {
+        let known = master.followed_up_grandmaster.is_some() && before.is_none();
+        if known || master.grandmaster == clock {
             return;
         }
-        // The step that came with the handover has been seen already.
-        if self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG) {
+        let stepped = self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG);
+        if stepped || before.is_none() {
+            // The step that came with the handover has been counted; or pairs came before the first Announce, and what
+            // was measured stays right. Only anchors that went out with a guessed clock's name are void.
             master.grandmaster = clock;
-            return;
+            if !stepped && self.claimed && self.role == Role::Following {
+                self.next_epoch("the receiver names the clock it serves");
+            }
+        } else if master.followed_up_grandmaster.is_some_and(|named| named != clock) {
+            // Pairs of the old timeline may still be on their way, and say so themselves.
+            master.handover = Some((clock, now));
+        } else {
+            self.grandmaster_is(clock);
         }
-        self.grandmaster_is(clock);
     }
 
-    /// The Follow_Up names a grandmaster (Apple clock TLV).
-    fn followed_up_grandmaster(&mut self, clock: ClockIdentity) {
+    /// A pair is there, and names the clock whose timeline it tells, or does not.
+    fn followed_up_grandmaster(&mut self, clock: Option<ClockIdentity>, now: LocalTime) {
         let Some(master) = &mut self.master else { return };
-        if master.followed_up_grandmaster.replace(clock) != Some(clock) {
-            self.grandmaster_is(clock);
+        match clock {
+            Some(clock) if master.followed_up_grandmaster.replace(clock) != Some(clock) => {
+                master.handover = None;
+                self.grandmaster_is(clock);
+            }
+            _ => {
+                if let Some((clock, _)) =
+                    master.handover.take_if(|(_, since)| now.since(*since) >= FOLLOW_UP_LAG)
+                {
+                    self.grandmaster_is(clock);
+                }
+            }
         }
     }
 
@@ -210,7 +273,8 @@ impl Association {
     /// epoch there is nothing to void.
     fn restart_estimate(&mut self, reason: &'static str) {
         self.estimator.restart();
-        self.exchanges.clear();
+        // What the correction means is the receiver's way, whichever clock it passes on.
+        self.exchanges.forget_requests();
         if self.claimed {
             self.next_epoch(reason);
         }

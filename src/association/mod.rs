@@ -183,6 +183,8 @@ pub struct Announced {
 #[derive(Clone, Copy, Debug)]
 struct Master {
     identity: PortIdentity,
+    /// Since when it is the one listened to.
+    since: LocalTime,
     /// Its last accepted Announce, Sync or Follow_Up.
     heard: LocalTime,
     sync_heard: Option<LocalTime>,
@@ -193,6 +195,10 @@ struct Master {
     followed_up_grandmaster: Option<ClockIdentity>,
     /// Whose timeline its pairs carry.
     grandmaster: ClockIdentity,
+    /// A grandmaster that its Announce named, and when, while its Follow_Ups still name another.
+    handover: Option<(ClockIdentity, LocalTime)>,
+    /// Arrival of the newest Sync that found its Follow_Up.
+    newest: Option<LocalTime>,
 }
 
 /// One conversation with one receiver.
@@ -214,6 +220,8 @@ pub struct Association {
     /// When the receiver's timeline was last seen to step.
     stepped: Option<LocalTime>,
     master: Option<Master>,
+    /// majorSdoId of the receiver's last packet.
+    heard_sdo: Option<u8>,
     /// The receiver's identity where it only asks: from its Delay_Req or Signaling.
     asker: Option<ClockIdentity>,
     /// The address that answers, and when it did so last.
@@ -256,6 +264,7 @@ impl Association {
             stepped: None,
             grandmaster: ClockIdentity(0),
             master: None,
+            heard_sdo: None,
             asker: None,
             talking: None,
             pairing: Pairing::default(),
@@ -282,6 +291,9 @@ impl Association {
 
     /// Takes a datagram from one of the receiver's addresses.
     pub fn receive(&mut self, packet: Packet, now: LocalTime) {
+        // A stamp from the future is a conversion gone wrong (the wall clock was stepped between stamp and reading);
+        // it would keep the session locked until that future comes.
+        let packet = Packet { received: packet.received.min(now), ..packet };
         if let Err(why) = self.accept(packet, now) {
             self.counters.count_refused(why);
         }
@@ -303,6 +315,7 @@ impl Association {
             return Err(Refusal::Identity);
         }
         self.counters.count_received(body.message_type());
+        self.heard_sdo = Some(header.major_sdo_id);
         match body {
             Body::Announce(announce) => self.on_announce(&header, &announce, packet.peer, now),
             Body::Sync { .. } => self.on_sync(&header, packet, now),
@@ -369,6 +382,9 @@ impl Association {
     pub fn local_clock_stood_still(&mut self, by: Span, served: Span, now: LocalTime) {
         self.served = served;
         self.estimator.shift(by);
+        // Halves from before the pause would be taken for packets that were on their way all through it.
+        self.pairing.clear();
+        self.exchanges.forget_requests();
         if self.sync_state.is_synchronized() {
             self.next_epoch("the host was suspended");
         }
@@ -418,6 +434,11 @@ impl Association {
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What the receiver's Delay_Resp turned out to mean by their correctionField; `None` until one proved it.
+    pub fn correction_sign(&self) -> Option<CorrectionSign> {
+        self.exchanges.proven()
     }
 
     /// What the receiver announced last.

@@ -3,6 +3,7 @@
 
 use super::counters::Refusal;
 use crate::time::{Correction, LocalTime, PtpTime, Span, Timestamp};
+use crate::wire::ClockIdentity;
 
 /// Syncs kept open or remembered as done: one second of them at the usual 8 a second (field guide 3.1), and as much
 /// again for Follow_Ups that are overtaken.
@@ -21,6 +22,19 @@ pub struct Pair {
     pub arrived: LocalTime,
     /// When the Sync left: preciseOriginTimestamp plus both correction fields (field guide 1.2).
     pub left: PtpTime,
+    /// Whose timeline it is, where the Follow_Up says so (Apple clock TLV).
+    pub timeline: Option<ClockIdentity>,
+}
+
+/// What a Follow_Up tells of its Sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    /// preciseOriginTimestamp.
+    pub precise_origin: Timestamp,
+    /// Its own correctionField.
+    pub correction: Correction,
+    /// Its Apple clock TLV.
+    pub timeline: Option<ClockIdentity>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +43,7 @@ struct Half {
     /// When the first half came in.
     since: LocalTime,
     sync: Option<(LocalTime, Correction)>,
-    follow_up: Option<(Timestamp, Correction)>,
+    follow_up: Option<FollowUp>,
     done: bool,
 }
 
@@ -67,15 +81,14 @@ impl Pairing {
     pub fn follow_up(
         &mut self,
         sequence: u16,
-        precise_origin: Timestamp,
-        correction: Correction,
+        follow_up: FollowUp,
         now: LocalTime,
     ) -> Result<Option<Pair>, Refusal> {
         let half = self.half(sequence, now);
         if half.follow_up.is_some() {
             return Err(Refusal::Duplicate);
         }
-        half.follow_up = Some((precise_origin, correction));
+        half.follow_up = Some(follow_up);
         half.complete()
     }
 
@@ -112,12 +125,13 @@ impl Pairing {
 
 impl Half {
     fn complete(&mut self) -> Result<Option<Pair>, Refusal> {
-        let (Some((arrived, first)), Some((origin, second))) = (self.sync, self.follow_up) else {
+        let (Some((arrived, correction)), Some(follow_up)) = (self.sync, self.follow_up) else {
             return Ok(None);
         };
         self.done = true;
-        let left = PtpTime::from_wire(origin, &[first, second]).ok_or(Refusal::Timestamp)?;
-        Ok(Some(Pair { sequence: self.sequence, arrived, left }))
+        let left = PtpTime::from_wire(follow_up.precise_origin, &[correction, follow_up.correction])
+            .ok_or(Refusal::Timestamp)?;
+        Ok(Some(Pair { sequence: self.sequence, arrived, left, timeline: follow_up.timeline }))
     }
 }
 
@@ -126,6 +140,10 @@ mod tests {
     use super::*;
 
     const ORIGIN: Timestamp = Timestamp { seconds: 100, nanoseconds: 5 };
+
+    fn follow_up(correction: i64) -> FollowUp {
+        FollowUp { precise_origin: ORIGIN, correction: ns(correction), timeline: Some(ClockIdentity(9)) }
+    }
 
     fn at(ms: i64) -> LocalTime {
         LocalTime::from_nanos(ms * 1_000_000)
@@ -137,13 +155,17 @@ mod tests {
 
     #[test]
     fn either_order_gives_the_same_pair() {
-        let expected =
-            Pair { sequence: 7, arrived: at(1), left: PtpTime::from_nanos(100_000_000_042).unwrap() };
+        let expected = Pair {
+            sequence: 7,
+            arrived: at(1),
+            left: PtpTime::from_nanos(100_000_000_042).unwrap(),
+            timeline: Some(ClockIdentity(9)),
+        };
         let mut pairing = Pairing::default();
         assert_eq!(pairing.sync(7, ns(30), at(1), at(1)), Ok(None));
-        assert_eq!(pairing.follow_up(7, ORIGIN, ns(7), at(2)), Ok(Some(expected)));
+        assert_eq!(pairing.follow_up(7, follow_up(7), at(2)), Ok(Some(expected)));
         let mut pairing = Pairing::default();
-        assert_eq!(pairing.follow_up(7, ORIGIN, ns(7), at(0)), Ok(None));
+        assert_eq!(pairing.follow_up(7, follow_up(7), at(0)), Ok(None));
         assert_eq!(pairing.sync(7, ns(30), at(1), at(1)), Ok(Some(expected)));
     }
 
@@ -152,12 +174,12 @@ mod tests {
         let mut pairing = Pairing::default();
         assert_eq!(pairing.sync(7, ns(0), at(0), at(0)), Ok(None));
         assert_eq!(pairing.sync(7, ns(0), at(1), at(1)), Err(Refusal::Duplicate));
-        assert!(pairing.follow_up(7, ORIGIN, ns(0), at(2)).unwrap().is_some());
-        assert_eq!(pairing.follow_up(7, ORIGIN, ns(0), at(3)), Err(Refusal::Duplicate));
+        assert!(pairing.follow_up(7, follow_up(0), at(2)).unwrap().is_some());
+        assert_eq!(pairing.follow_up(7, follow_up(0), at(3)), Err(Refusal::Duplicate));
         assert_eq!(pairing.sync(7, ns(0), at(4), at(4)), Err(Refusal::Duplicate));
         // A receiver that restarted repeats its ids.
         assert_eq!(pairing.sync(7, ns(0), at(1_500), at(1_500)), Ok(None));
-        assert!(pairing.follow_up(7, ORIGIN, ns(0), at(1_501)).unwrap().is_some());
+        assert!(pairing.follow_up(7, follow_up(0), at(1_501)).unwrap().is_some());
     }
 
     #[test]
@@ -167,10 +189,10 @@ mod tests {
             let t = at(125 * i64::from(sequence));
             assert_eq!(pairing.sync(sequence, ns(0), t, t), Ok(None));
         }
-        let pair = pairing.follow_up(1, ORIGIN, ns(0), at(400)).unwrap().unwrap();
+        let pair = pairing.follow_up(1, follow_up(0), at(400)).unwrap().unwrap();
         assert_eq!(pair.arrived, at(125));
         // One that comes a second and more after its Sync is a half of its own.
-        assert_eq!(pairing.follow_up(0, ORIGIN, ns(0), at(1_001)), Ok(None));
+        assert_eq!(pairing.follow_up(0, follow_up(0), at(1_001)), Ok(None));
     }
 
     #[test]
@@ -183,17 +205,18 @@ mod tests {
         assert_eq!(pairing.sync(99, ns(0), at(1), at(1)), Ok(None));
         assert_eq!(pairing.take_unmatched(), 1);
         // The oldest half made room.
-        assert_eq!(pairing.follow_up(0, ORIGIN, ns(0), at(2)), Ok(None));
-        assert!(pairing.follow_up(15, ORIGIN, ns(0), at(2)).unwrap().is_some());
+        assert_eq!(pairing.follow_up(0, follow_up(0), at(2)), Ok(None));
+        assert!(pairing.follow_up(15, follow_up(0), at(2)).unwrap().is_some());
     }
 
     #[test]
     fn absurd_times_are_refused() {
         let mut pairing = Pairing::default();
         assert_eq!(pairing.sync(1, Correction::from_scaled(i64::MIN), at(0), at(0)), Ok(None));
-        assert_eq!(pairing.follow_up(1, ORIGIN, ns(0), at(0)), Err(Refusal::Timestamp));
+        assert_eq!(pairing.follow_up(1, follow_up(0), at(0)), Err(Refusal::Timestamp));
         assert_eq!(pairing.sync(2, ns(0), at(0), at(0)), Ok(None));
-        let bad = Timestamp { seconds: 1, nanoseconds: 1_000_000_000 };
-        assert_eq!(pairing.follow_up(2, bad, ns(0), at(0)), Err(Refusal::Timestamp));
+        let bad =
+            FollowUp { precise_origin: Timestamp { seconds: 1, nanoseconds: 1_000_000_000 }, ..follow_up(0) };
+        assert_eq!(pairing.follow_up(2, bad, at(0)), Err(Refusal::Timestamp));
     }
 }

@@ -2,6 +2,7 @@
 //! holdover and silence (field guide 1.10).
 #![forbid(unsafe_code)]
 
+use super::following::Speech;
 use super::{Announced, Association, Change, Refusal, RolePolicy};
 use crate::election::{self, Candidate};
 use crate::time::{LocalTime, Span};
@@ -22,7 +23,7 @@ impl Association {
     ) -> Result<(), Refusal> {
         election::qualified(announce, header.source, self.config.identity.clock)
             .map_err(|_| Refusal::Loop)?;
-        self.adopt(header.source, peer, now)?;
+        self.adopt(header.source, Speech::Announce, peer, now)?;
         let ours = Candidate::own(self.config.advertisement.dataset, self.config.identity.clock);
         let theirs = Candidate::announced(announce, header.source, self.config.identity);
         let better = election::compare(&theirs, &ours).is_better();
@@ -99,10 +100,6 @@ impl Association {
         self.master = None;
         self.asker = None;
         self.talking = None;
-        self.pairing.clear();
-        self.exchanges.clear();
-        self.estimator.restart();
-        self.sync_first = false;
         self.serving.fall_silent();
         if self.config.policy == RolePolicy::Auto {
             self.serving.open(now);
@@ -156,7 +153,7 @@ impl Association {
             }
             Role::Following => {
                 if now >= self.sign_of_life().plus(SILENT_AFTER) {
-                    self.listen(now, "nothing heard from the receiver for a minute");
+                    self.listen(now, "no Sync from the receiver for a minute");
                 }
             }
         }
@@ -182,13 +179,13 @@ impl Association {
     }
 
     /// The last time a master showed that it serves: Sync once it has sent any (Announces thin out, and do not
-    /// count), the beginning of the role before.
+    /// count), before that the beginning of the role or of its own time.
     fn sign_of_life(&self) -> LocalTime {
-        let sync = self.master.and_then(|master| master.sync_heard);
         if self.has_locked {
             return self.last_pair.max(self.role_since);
         }
-        sync.map_or(self.role_since, |sync| sync.max(self.role_since))
+        self.master
+            .map_or(self.role_since, |master| self.role_since.max(master.sync_heard.unwrap_or(master.since)))
     }
 
     /// Brings state, grandmaster and the changes told of them up to date with what happened.

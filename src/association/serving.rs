@@ -25,6 +25,8 @@ const BURST: [Then; 3] = [Then::Announce, Then::Announce, Then::Opening];
 pub struct Serving {
     /// Next Sync of the opening burst, and its number.
     burst: Option<(LocalTime, usize)>,
+    /// The addresses that have had an Announce of this burst, a bit for each.
+    burst_announced: u8,
     sync: Option<LocalTime>,
     announce: Option<LocalTime>,
     signaling: Option<LocalTime>,
@@ -37,6 +39,7 @@ impl Serving {
     /// Begins the opening burst.
     pub fn open(&mut self, now: LocalTime) {
         self.burst = Some((now, 0));
+        self.burst_announced = 0;
     }
 
     /// Begins the grandmaster's rhythm at once: receivers are ready sooner than after a tick (field guide 3.2).
@@ -70,9 +73,18 @@ fn due(timer: &mut Option<LocalTime>, interval: Span, now: LocalTime) -> bool {
     let Some(at) = timer.filter(|at| *at <= now) else {
         return false;
     };
-    let next = at.plus(interval);
-    *timer = Some(if next > now { next } else { now.plus(interval) });
+    *timer = Some(following(at, interval, now));
     true
+}
+
+/// The round after the one of `at`; after a stall, a whole interval from now.
+fn following(at: LocalTime, interval: Span, now: LocalTime) -> LocalTime {
+    let next = at.plus(interval);
+    if next > now {
+        next
+    } else {
+        now.plus(interval)
+    }
 }
 
 impl Association {
@@ -80,12 +92,13 @@ impl Association {
     pub(super) fn serving_tick(&mut self, now: LocalTime) {
         if let Some((at, number)) = self.serving.burst.filter(|(at, _)| *at <= now) {
             self.serving.burst =
-                (number + 1 < BURST.len()).then(|| (at.plus(SYNC_INTERVAL).max(now), number + 1));
+                (number + 1 < BURST.len()).then(|| (following(at, SYNC_INTERVAL, now), number + 1));
             self.send_sync(BURST.get(number).copied().unwrap_or(Then::Nothing));
         }
         // Announce first: a receiver takes no Sync from a clock it has not heard announce itself.
         if due(&mut self.serving.announce, ANNOUNCE_INTERVAL, now) {
-            self.each_peer(Self::send_announce);
+            let sequence = next(&mut self.serving.announce_sequence);
+            self.each_peer(|this, peer| this.send_announce(sequence, peer));
         }
         if due(&mut self.serving.sync, SYNC_INTERVAL, now) {
             self.send_sync(Then::Nothing);
@@ -110,7 +123,15 @@ impl Association {
         // (field guide 1.10): only a burst's Syncs carry one, and none is sent after the burst ended.
         match then {
             Then::Nothing => {}
-            Then::Announce => self.send_announce(peer),
+            Then::Announce => {
+                let bit = 1_u8.checked_shl(peer.into()).unwrap_or(0);
+                let first = self.serving.burst_announced & bit == 0;
+                if first || self.role != Role::Following {
+                    self.serving.burst_announced |= bit;
+                    let sequence = next(&mut self.serving.announce_sequence);
+                    self.send_announce(sequence, peer);
+                }
+            }
             Then::Opening if self.role == Role::Following => {}
             Then::Opening => {
                 let message = self.sender.signaling_opening(next(&mut self.serving.signaling_sequence));
@@ -174,9 +195,8 @@ impl Association {
         });
     }
 
-    fn send_announce(&mut self, peer: u8) {
+    fn send_announce(&mut self, sequence: u16, peer: u8) {
         let ours = self.config.advertisement;
-        let sequence = next(&mut self.serving.announce_sequence);
         let message = self.sender.announce(sequence, &ours.dataset, ours.time_source, ours.utc_offset);
         self.send(Port::General, peer, &message, None);
     }
