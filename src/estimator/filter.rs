@@ -40,8 +40,8 @@ const LATE_SHARE: f64 = 0.005;
 const LATE_SCALE: f64 = 1e6;
 
 impl Filter {
-    /// Moves the state to time `t`; never backwards.
-    pub fn predict(&mut self, t: f64) {
+    /// Moves the state to time `t`, never backwards, while the rate wanders with the power `wander`.
+    pub fn predict(&mut self, t: f64, wander: f64) {
         let dt = t - self.t;
         if !(dt > 0.0) {
             return;
@@ -49,10 +49,10 @@ impl Filter {
         self.t = t;
         self.x[0] += self.x[1] * dt;
         let p = &mut self.p;
-        p[0][0] += dt * (2.0 * p[0][1] + dt * p[1][1]) + WANDER * dt * dt * dt / 3.0;
-        p[0][1] += dt * p[1][1] + WANDER * dt * dt / 2.0;
+        p[0][0] += dt * (2.0 * p[0][1] + dt * p[1][1]) + wander * dt * dt * dt / 3.0;
+        p[0][1] += dt * p[1][1] + wander * dt * dt / 2.0;
         p[0][2] += dt * p[1][2];
-        p[1][1] += WANDER * dt;
+        p[1][1] += wander * dt;
         p[2][2] += GAP_WANDER * dt;
         p[1][0] = p[0][1];
         p[2][0] = p[0][2];
@@ -68,10 +68,11 @@ impl Filter {
         (mean, ph[0] * h[0] + ph[1] * h[1] + ph[2] * h[2], ph)
     }
 
-    /// Takes in a value that lies below `h . x` (`sign` +1) or above it (-1) by an excess delay.
-    pub fn update(&mut self, h: [f64; 3], value: f64, sign: f64, excess: Excess) {
+    /// Takes in a value that lies below `h . x` (`sign` +1) or above it (-1) by an excess delay. Returns the logarithm
+    /// of the value's likelihood.
+    pub fn update(&mut self, h: [f64; 3], value: f64, sign: f64, excess: Excess) -> f64 {
         let (mean, variance, ph) = self.project(h);
-        let Some((shift, ratio)) = posterior(sign * (value - mean), variance, excess) else { return };
+        let Some((shift, ratio, likelihood)) = posterior(sign * (value - mean), variance, excess) else { return 0.0 };
         let gain = sign * shift / variance;
         let shrink = (1.0 - ratio) / variance;
         for i in 0..3 {
@@ -80,12 +81,13 @@ impl Filter {
                 self.p[i][j] -= ph[i] * ph[j] * shrink;
             }
         }
+        likelihood
     }
 }
 
 /// The value of a normal variable with mean 0 and `variance` that was seen at `y`, below itself by an excess delay:
-/// its new mean, and its new variance as a ratio to the old.
-fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
+/// its new mean, its new variance as a ratio to the old, and the logarithm of the likelihood.
+fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let s = variance.sqrt();
     if !(s > 0.0) || !y.is_finite() {
         return None;
@@ -115,7 +117,8 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
     let mean = parts.iter().map(|p| p.0 * p.1).sum::<f64>() / sum;
     let second = parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
     let ratio = second / variance;
-    (mean.is_finite() && ratio.is_finite()).then_some((mean, ratio))
+    let likelihood = top + sum.ln();
+    (mean.is_finite() && ratio.is_finite() && likelihood.is_finite()).then_some((mean, ratio, likelihood))
 }
 
 /// Logarithm of the normal distribution's upper tail at `x`, and density over tail (inverse Mills ratio) there.
