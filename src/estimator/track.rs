@@ -159,6 +159,10 @@ impl Track {
             self.steady.update(h, y, 1.0, excess_of(&self.down));
             let by = self.steady.x[0] - floor;
             self.recent.iter_mut().for_each(|p| p.y += by);
+            if by > self.down.quantile(0.2) {
+                self.down = Delays::new();
+                self.recent[..self.recent_len].iter().rev().for_each(|p| self.down.add(p.y));
+            }
             self.grown = (self.grown - by).max(0.0);
             self.agile = self.steady;
             self.score = 0.0;
