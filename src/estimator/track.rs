@@ -81,6 +81,8 @@ pub(super) struct Track {
     anchor: f64,
     rate: f64,
     widen: f64,
+    /// The published line is trusted, so it moves no more by jumps.
+    settled: bool,
 }
 
 impl Track {
@@ -112,6 +114,7 @@ impl Track {
             anchor: scale,
             rate: prior.0,
             widen: 0.0,
+            settled: false,
         }
     }
 
@@ -153,17 +156,19 @@ impl Track {
         self.recent_len = (self.recent_len + 1).min(RECENT);
         if self.contradicted_from_above(sigma) {
             let top = self.recent[..5].iter().map(|p| -p.y).fold(0.0, f64::max);
-            self.steady.p[0][0] += top * top;
+            let returned = top.min(self.grown);
+            self.grown -= returned;
+            self.steady.x[0] += returned;
+            self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
             self.hold = None;
-            let floor = self.steady.x[0];
+            let before = self.steady.x[0];
             self.steady.update(h, y, 1.0, excess_of(&self.down));
-            let by = self.steady.x[0] - floor;
-            self.recent.iter_mut().for_each(|p| p.y += by);
-            if by > self.down.quantile(0.2) {
+            let by = self.steady.x[0] - before;
+            self.recent.iter_mut().for_each(|p| p.y += by + returned);
+            if by > self.down.quantile(0.2) && returned == 0.0 {
                 self.down = Delays::new();
                 self.recent[..self.recent_len].iter().rev().for_each(|p| self.down.add(p.y));
             }
-            self.grown = (self.grown - by).max(0.0);
             self.agile = self.steady;
             self.score = 0.0;
             self.publish(self.point(now, remote).t);
@@ -179,7 +184,11 @@ impl Track {
         if self.hold.is_some() {
             excess.tail = 0.99;
         }
+        let before = self.steady.x[0];
         let steady = self.steady.update(h, y, 1.0, excess);
+        if self.grown > 0.0 && r > 3.0 * sigma {
+            self.grown = (self.grown - (self.steady.x[0] - before).max(0.0)).max(0.0);
+        }
         let agile = self.agile.update(h, y, 1.0, excess);
         if self.hold.is_none() {
             self.score = (self.score + agile - steady).max(0.0);
@@ -234,6 +243,7 @@ impl Track {
             if tight && least > STEP {
                 return Some(Verdict::Step);
             }
+            let tight = gaps[run / 5] - least < 1.5 * self.down.quantile(0.2) + 50e3;
             if (tight && run >= RECENT) || t - since > 180.0 {
                 let by = least + excess_of(&self.down).scale / run as f64;
                 self.steady.x[0] -= by;
@@ -312,7 +322,8 @@ impl Track {
         let target = self.target(now);
         let difference = target - current;
         self.anchor_t = now;
-        if self.pairs <= TRUST_PAIRS {
+        if !self.settled {
+            self.settled = self.pairs >= TRUST_PAIRS;
             self.anchor = target;
             self.rate = self.steady.x[1];
             return;
@@ -361,6 +372,6 @@ fn excess_of(delays: &Delays) -> Excess {
     let n = delays.count();
     // An exponential density has -ln(1 - p) scales below its quantile p.
     let learned = delays.quantile(NEAR) / -(1.0 - NEAR).ln();
-    let scale = (learned * n + FIRST_SCALE * GUESS) / (n + GUESS);
+    let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
     Excess { scale: scale.max(1e3), tail: 0.2 }
 }
