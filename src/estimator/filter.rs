@@ -18,6 +18,13 @@ pub(super) struct Filter {
     pub p: [[f64; 3]; 3],
 }
 
+/// A measurement relative to the track's first: time in s, remote minus local in ns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Point {
+    pub t: f64,
+    pub y: f64,
+}
+
 /// What is known of the excess delays in one direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Excess {
@@ -83,6 +90,50 @@ impl Filter {
         }
         likelihood
     }
+}
+
+/// Expectation propagation over a short history: the state that all of `points` together speak for.
+///
+/// Taken one by one, the first samples are judged with a poor idea of the delays and of the rate, and what they did to
+/// the state stays. Here each sample's contribution is taken out and judged anew in the light of all others.
+pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess, sites: &mut [(f64, f64)]) -> Option<Filter> {
+    const PASSES: usize = 4;
+    let newest = points.first()?;
+    let top = points.iter().map(|p| p.y - rate.0 * (p.t - newest.t)).fold(f64::MIN, f64::max);
+    // Natural parameters of floor and rate at the newest point, relative to `top` and the prior rate.
+    let floor_sd = 2.0 * excess.scale + rate.1 * (newest.t - points.last()?.t).abs();
+    let (mut a, mut b, mut c) = (1.0 / (floor_sd * floor_sd), 0.0, 1.0 / (rate.1 * rate.1));
+    let (mut u, mut v) = (a * excess.scale, 0.0);
+    sites.fill((0.0, 0.0));
+    for _ in 0..PASSES {
+        for (p, site) in points.iter().zip(sites.iter_mut()) {
+            let x = p.t - newest.t;
+            let y = p.y - top - rate.0 * x;
+            let (tau, nu) = *site;
+            // Cavity: everything but this sample.
+            let (ca, cb, cc) = (a - tau, b - tau * x, c - tau * x * x);
+            let (cu, cv) = (u - nu, v - nu * x);
+            let det = ca * cc - cb * cb;
+            if !(det > 0.0) || !(ca > 0.0) {
+                continue;
+            }
+            let variance = (cc - 2.0 * cb * x + ca * x * x) / det;
+            let mean = ((cc * cu - cb * cv) + x * (ca * cv - cb * cu)) / det;
+            let Some((shift, ratio, _)) = posterior(y - mean, variance, excess) else { continue };
+            let after = variance * ratio;
+            let tau_new = (1.0 / after - 1.0 / variance).max(0.0);
+            let nu_new = (mean + shift) / after - mean / variance;
+            let (tau_new, nu_new) = if tau_new > 0.0 { (tau_new, nu_new) } else { (0.0, shift / variance) };
+            *site = (tau_new, nu_new);
+            (a, b, c) = (ca + tau_new, cb + tau_new * x, cc + tau_new * x * x);
+            (u, v) = (cu + nu_new, cv + nu_new * x);
+        }
+    }
+    let det = a * c - b * b;
+    let (l, f) = ((c * u - b * v) / det, (a * v - b * u) / det);
+    let p = [[c / det, -b / det, 0.0], [-b / det, a / det, 0.0], [0.0; 3]];
+    (det > 0.0 && l.is_finite() && f.is_finite())
+        .then_some(Filter { t: newest.t, x: [top + l, rate.0 + f, 0.0], p })
 }
 
 /// The value of a normal variable with mean 0 and `variance` that was seen at `y`, below itself by an excess delay:

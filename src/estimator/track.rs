@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
-use super::filter::{Excess, Filter};
+use super::filter::{fit, Excess, Filter, Point};
 use super::line::Line;
 use crate::time::{LocalTime, PtpTime, Span};
 
@@ -32,6 +32,8 @@ const STEP_SAMPLES: usize = 3;
 const STEP_SPREAD: f64 = 150e6;
 /// Samples kept to judge by.
 const RECENT: usize = 64;
+/// Samples kept to begin anew from.
+const HISTORY: usize = 256;
 /// Standard deviations (and ns) above the line from which a sample contradicts it.
 const ABOVE_SIGMA: f64 = 6.0;
 const ABOVE_LEAST: f64 = 20e3;
@@ -41,12 +43,6 @@ const LATE_MOST: f64 = 5e6;
 const IMPROBABLE: f64 = -16.0;
 /// Pairs before the line is trusted.
 const TRUST_PAIRS: u32 = 3;
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Point {
-    pub t: f64,
-    pub y: f64,
-}
 
 pub(super) enum Verdict {
     Used,
@@ -67,8 +63,10 @@ pub(super) struct Track {
     exchanges: u32,
     pub pending: [Point; STEP_SAMPLES],
     pending_len: usize,
-    /// Ring of excess delays against the steady line (negative: above it).
-    recent: [Point; RECENT],
+    /// The latest samples, newest first.
+    recent: [Point; HISTORY],
+    sites: [(f64, f64); HISTORY],
+    prior: (f64, f64),
     recent_len: usize,
     pub score: f64,
     /// The run of samples that contradict the line: since when the line coasts.
@@ -103,8 +101,10 @@ impl Track {
             exchanges: 0,
             pending: [Point::default(); STEP_SAMPLES],
             pending_len: 0,
-            recent: [Point::default(); RECENT],
-            recent_len: 0,
+            recent: [Point::default(); HISTORY],
+            sites: [(0.0, 0.0); HISTORY],
+            prior,
+            recent_len: 1,
             score: 0.0,
             hold: None,
             hold_gap: 0.0,
@@ -127,7 +127,8 @@ impl Track {
     pub fn pair(&mut self, local: LocalTime, remote: PtpTime, now: LocalTime) -> Verdict {
         let Point { t, y } = self.point(local, remote);
         let before = self.steady;
-        self.steady.predict(t, WANDER);
+        let young = super::lab(0, 0.0) / (1.0 + self.steady.t);
+        self.steady.predict(t, super::lab(1, WANDER) + young * young);
         let back = (self.steady.t - t).clamp(0.0, 10.0);
         let h = [1.0, -back, 0.0];
         let (floor, variance, _) = self.steady.project(h);
@@ -147,15 +148,15 @@ impl Track {
             }
             return Verdict::Outlier;
         }
-        self.agile.predict(t, AGILE_WANDER);
+        self.agile.predict(t, super::lab(2, 2000.0).powi(2));
         self.pending_len = 0;
         self.widen = 0.0;
         self.pairs = self.pairs.saturating_add(1);
         self.recent.rotate_right(1);
-        self.recent[0] = Point { t, y: -r };
-        self.recent_len = (self.recent_len + 1).min(RECENT);
+        self.recent[0] = Point { t, y };
+        self.recent_len = (self.recent_len + 1).min(HISTORY);
         if self.contradicted_from_above(sigma) {
-            let top = self.recent[..5].iter().map(|p| -p.y).fold(0.0, f64::max);
+            let top = self.recent[..5].iter().map(|p| -self.gap(p)).fold(0.0, f64::max);
             let returned = top.min(self.grown);
             self.grown -= returned;
             self.steady.x[0] += returned;
@@ -164,10 +165,9 @@ impl Track {
             let before = self.steady.x[0];
             self.steady.update(h, y, 1.0, excess_of(&self.down));
             let by = self.steady.x[0] - before;
-            self.recent.iter_mut().for_each(|p| p.y += by + returned);
             if by > self.down.quantile(0.2) && returned == 0.0 {
                 self.down = Delays::new();
-                self.recent[..self.recent_len].iter().rev().for_each(|p| self.down.add(p.y));
+                self.relearn();
             }
             self.agile = self.steady;
             self.score = 0.0;
@@ -192,37 +192,66 @@ impl Track {
         let agile = self.agile.update(h, y, 1.0, excess);
         if self.hold.is_none() {
             self.score = (self.score + agile - steady).max(0.0);
-            if self.score > CHANGE {
+            if self.score > super::lab(3, CHANGE) {
                 self.score = 0.0;
                 if (self.agile.x[1] - self.steady.x[1]).abs() < CRYSTAL_CHANGE {
-                    let by = self.agile.x[0] - self.steady.x[0];
-                    self.recent.iter_mut().for_each(|p| p.y += by);
                     self.steady = self.agile;
                 } else {
                     self.agile = self.steady;
                 }
             }
         }
+        if self.pairs.is_power_of_two() && (8..=super::lab(6, 64.0) as u32).contains(&self.pairs) && self.recent_len == self.pairs as usize && self.hold.is_none() {
+            self.begin_anew();
+        }
         self.steady.x[1] = self.steady.x[1].clamp(-MAX_RATE, MAX_RATE);
         self.publish(self.point(now, remote).t);
         Verdict::Used
+    }
+
+    /// How far a sample lies below the steady line, ns.
+    fn gap(&self, p: &Point) -> f64 {
+        self.steady.x[0] + self.steady.x[1] * (p.t - self.steady.t) - p.y
+    }
+
+    /// Learns the delays from the history alone.
+    fn relearn(&mut self) {
+        let mut down = Delays::new();
+        self.recent[..self.recent_len].iter().rev().for_each(|p| down.add(self.gap(p)));
+        self.down = down;
+    }
+
+    /// Begins anew from the whole history, while that holds every sample of the epoch.
+    fn begin_anew(&mut self) {
+        let n = self.recent_len;
+        for _ in 0..2 {
+            let excess = excess_of(&self.down);
+            let Some(new) = fit(&self.recent[..n], self.prior, excess, &mut self.sites[..n]) else { return };
+            let (old, gap) = (self.steady.x[0], self.steady.p[2][2]);
+            let kept = if self.exchanges > 0 { self.steady.x[2] + old - new.x[0] } else { 0.0 };
+            self.steady = Filter { x: [new.x[0], new.x[1], kept], ..new };
+            self.steady.p[2][2] = gap;
+            self.relearn();
+        }
+        self.agile = self.steady;
+        self.score = 0.0;
     }
 
     /// Three of the last five samples above the line, or two of eight by more than any late stamp.
     fn contradicted_from_above(&self, sigma: f64) -> bool {
         let limit = ABOVE_SIGMA * sigma + ABOVE_LEAST;
         let n = self.recent_len;
-        if -self.recent[0].y <= limit {
+        if -self.gap(&self.recent[0]) <= limit {
             return false;
         }
-        self.recent[..n.min(5)].iter().filter(|p| -p.y > limit).count() >= 3
-            || self.recent[..n.min(8)].iter().filter(|p| -p.y > limit.max(LATE_MOST)).count() >= 2
+        self.recent[..n.min(5)].iter().filter(|p| -self.gap(p) > limit).count() >= 3
+            || self.recent[..n.min(8)].iter().filter(|p| -self.gap(p) > limit.max(LATE_MOST)).count() >= 2
     }
 
     /// A run of samples that all lie improbably far below the line: the path has grown, a queue has built up, or the
     /// clock was stepped back. Meanwhile the line coasts.
     fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> Option<Verdict> {
-        let n = self.recent_len;
+        let n = self.recent_len.min(RECENT);
         if let Some(since) = self.hold {
             if -r < 5.0 * sigma + self.down.quantile(0.2) {
                 self.hold = None;
@@ -234,7 +263,7 @@ impl Track {
                 return None;
             }
             let mut gaps = [0.0; RECENT];
-            gaps[..run].iter_mut().zip(&self.recent).for_each(|(g, p)| *g = p.y);
+            gaps[..run].iter_mut().zip(&self.recent).for_each(|(g, p)| *g = self.gap(p));
             gaps[..run].sort_by(f64::total_cmp);
             let least = gaps[0];
             self.hold_gap = least;
@@ -249,7 +278,6 @@ impl Track {
                 self.steady.x[0] -= by;
                 self.steady.p[0][0] += (sigma + least / run as f64).powi(2);
                 self.grown += by;
-                self.recent.iter_mut().for_each(|p| p.y -= by);
                 self.hold = None;
                 self.agile = self.steady;
                 self.score = 0.0;
@@ -260,7 +288,7 @@ impl Track {
             if len > n || self.pairs < 2 * YOUNG {
                 break;
             }
-            let least = self.recent[..len].iter().map(|p| p.y).fold(f64::MAX, f64::min);
+            let least = self.recent[..len].iter().map(|p| self.gap(p)).fold(f64::MAX, f64::min);
             let span = t - self.recent[len - 1].t;
             if least > CRYSTAL_CHANGE * span.max(0.5) && least > 6.0 * sigma && len as f64 * self.down.share_above(0.8 * least).ln() < IMPROBABLE {
                 self.hold = Some(self.recent[len - 1].t);
@@ -368,10 +396,10 @@ fn excess_of(delays: &Delays) -> Excess {
     /// Entries that the first guess of the scale counts for.
     const GUESS: f64 = 8.0;
     /// Share of samples taken as the floor's neighbourhood.
-    const NEAR: f64 = 0.2;
+    let NEAR = super::lab(4, 0.2);
     let n = delays.count();
     // An exponential density has -ln(1 - p) scales below its quantile p.
     let learned = delays.quantile(NEAR) / -(1.0 - NEAR).ln();
     let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
-    Excess { scale: scale.max(1e3), tail: 0.2 }
+    Excess { scale: scale.max(1e3), tail: super::lab(5, 0.2) }
 }
