@@ -32,6 +32,8 @@ pub(super) struct Excess {
     pub scale: f64,
     /// Share of the samples that lie in a flat tail and tell nothing of the floor.
     pub tail: f64,
+    /// Share of the samples that seem to arrive early, for their send stamp was read late.
+    pub late: f64,
 }
 
 /// Power of the rate's random walk, (ns/s)^2 per second: crystals wander by some 0.01 ppm per root second, and a
@@ -41,8 +43,6 @@ pub(super) const WANDER: f64 = 20.0 * 20.0;
 const GAP_WANDER: f64 = 100.0 * 100.0;
 /// Width of the tail's flat density, ns: delays on Wi-Fi reach about a beacon interval.
 const TAIL_WIDTH: f64 = 100e6;
-/// Share of pairs whose send stamp was read late, so that they seem to arrive before they left (field guide 1.14).
-const LATE_SHARE: f64 = 0.005;
 /// Scale of that lateness, ns (30 us to 2.3 ms were seen).
 const LATE_SCALE: f64 = 1e6;
 
@@ -92,49 +92,92 @@ impl Filter {
     }
 }
 
-/// Expectation propagation over a short history: the state that all of `points` together speak for.
+/// The state that a short history of at most 64 points speaks for as a whole, given a prior of the rate.
 ///
 /// Taken one by one, the first samples are judged with a poor idea of the delays and of the rate, and what they did to
-/// the state stays. Here each sample's contribution is taken out and judged anew in the light of all others.
-pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess, sites: &mut [(f64, f64)]) -> Option<Filter> {
-    const PASSES: usize = 4;
+/// the state stays. Here the rate's posterior is summed up over a grid; for each rate the floor lies just above the
+/// highest point.
+pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess) -> Option<Filter> {
+    let n = points.len().min(64);
+    let points = &points[..n];
     let newest = points.first()?;
-    let top = points.iter().map(|p| p.y - rate.0 * (p.t - newest.t)).fold(f64::MIN, f64::max);
-    // Natural parameters of floor and rate at the newest point, relative to `top` and the prior rate.
-    let floor_sd = 2.0 * excess.scale + rate.1 * (newest.t - points.last()?.t).abs();
-    let (mut a, mut b, mut c) = (1.0 / (floor_sd * floor_sd), 0.0, 1.0 / (rate.1 * rate.1));
-    let (mut u, mut v) = (a * excess.scale, 0.0);
-    sites.fill((0.0, 0.0));
-    for _ in 0..PASSES {
-        for (p, site) in points.iter().zip(sites.iter_mut()) {
-            let x = p.t - newest.t;
-            let y = p.y - top - rate.0 * x;
-            let (tau, nu) = *site;
-            // Cavity: everything but this sample.
-            let (ca, cb, cc) = (a - tau, b - tau * x, c - tau * x * x);
-            let (cu, cv) = (u - nu, v - nu * x);
-            let det = ca * cc - cb * cb;
-            if !(det > 0.0) || !(ca > 0.0) {
-                continue;
+    let mut dropped = 0u64;
+    let (mut centre, mut half) = rate_range(rate);
+    let mut moments = [0.0; 5];
+    for pass in 0..FIT_PASSES {
+        let mut nodes = [(0.0, 0.0, 0.0); FIT_NODES];
+        for (i, node) in nodes.iter_mut().enumerate() {
+            let f = centre + half * (2.0 * i as f64 / (FIT_NODES - 1) as f64 - 1.0);
+            *node = fit_rate(points, dropped, f, newest.t, excess);
+            let off = (f - rate.0) / rate.1;
+            node.0 -= 0.5 * off * off;
+        }
+        let top = nodes.iter().map(|n| n.0).fold(f64::MIN, f64::max);
+        let mut sums = [0.0; 6];
+        for (weight, l, f) in nodes {
+            let w = (weight - top).exp();
+            // Around the first node, lest large numbers cancel.
+            let (l, f) = (l - nodes[0].1, f - centre);
+            for (sum, term) in sums.iter_mut().zip([1.0, l, f, l * l, l * f, f * f]) {
+                *sum += w * term;
             }
-            let variance = (cc - 2.0 * cb * x + ca * x * x) / det;
-            let mean = ((cc * cu - cb * cv) + x * (ca * cv - cb * cu)) / det;
-            let Some((shift, ratio, _)) = posterior(y - mean, variance, excess) else { continue };
-            let after = variance * ratio;
-            let tau_new = (1.0 / after - 1.0 / variance).max(0.0);
-            let nu_new = (mean + shift) / after - mean / variance;
-            let (tau_new, nu_new) = if tau_new > 0.0 { (tau_new, nu_new) } else { (0.0, shift / variance) };
-            *site = (tau_new, nu_new);
-            (a, b, c) = (ca + tau_new, cb + tau_new * x, cc + tau_new * x * x);
-            (u, v) = (cu + nu_new, cv + nu_new * x);
+        }
+        let [w, l, f, ll, lf, ff] = sums;
+        let (l, f) = (l / w, f / w);
+        moments = [l + nodes[0].1, f + centre, ll / w - l * l, lf / w - l * f, ff / w - f * f];
+        let Some(late) = latest_stamp(points, dropped, moments[1], newest.t, excess) else {
+            if pass > 0 && moments[4].sqrt() > half / (FIT_NODES as f64) {
+                break;
+            }
+            (centre, half) = (moments[1], (4.0 * moments[4].sqrt()).max(2.0 * half / FIT_NODES as f64));
+            continue;
+        };
+        dropped |= 1 << late;
+        (centre, half) = rate_range(rate);
+    }
+    let [l, f, ll, lf, ff] = moments;
+    let floor = excess.scale / n as f64;
+    let p = [[ll.max(0.0) + floor * floor, lf, 0.0], [lf, ff.max(1.0), 0.0], [0.0; 3]];
+    moments.iter().all(|m| m.is_finite()).then_some(Filter { t: newest.t, x: [l, f, 0.0], p })
+}
+
+/// Nodes of the rate's grid.
+const FIT_NODES: usize = 25;
+/// Refinements of the grid, and stamps left out, at most.
+const FIT_PASSES: usize = 6;
+
+fn rate_range(rate: (f64, f64)) -> (f64, f64) {
+    (rate.0, 4.0 * rate.1)
+}
+
+/// Log likelihood, floor at `now` and rate of a line of rate `f` just above all points.
+fn fit_rate(points: &[Point], dropped: u64, f: f64, now: f64, excess: Excess) -> (f64, f64, f64) {
+    let kept = || points.iter().enumerate().filter(|(i, _)| dropped >> i & 1 == 0).map(|(_, p)| p.y - f * (p.t - now));
+    let l = kept().fold(f64::MIN, f64::max) + excess.scale / points.len() as f64;
+    let core = (1.0 - excess.tail) / excess.scale;
+    let tail = excess.tail / TAIL_WIDTH;
+    (kept().map(|y| (core * ((y - l) / excess.scale).exp() + tail).ln()).sum(), l, f)
+}
+
+/// The highest point, where it stands so far above the next that its send stamp must have been read late.
+fn latest_stamp(points: &[Point], dropped: u64, f: f64, now: f64, excess: Excess) -> Option<usize> {
+    let (mut first, mut second, mut index) = (f64::MIN, f64::MIN, 0);
+    for (i, p) in points.iter().enumerate().filter(|(i, _)| dropped >> i & 1 == 0) {
+        let y = p.y - f * (p.t - now);
+        if y > first {
+            (second, first, index) = (first, y, i);
+        } else if y > second {
+            second = y;
         }
     }
-    let det = a * c - b * b;
-    let (l, f) = ((c * u - b * v) / det, (a * v - b * u) / det);
-    let p = [[c / det, -b / det, 0.0], [-b / det, a / det, 0.0], [0.0; 3]];
-    (det > 0.0 && l.is_finite() && f.is_finite())
-        .then_some(Filter { t: newest.t, x: [top + l, rate.0 + f, 0.0], p })
+    let stands_out = (first - second) * points.len() as f64 / excess.scale > FIT_LATE;
+    (stands_out && first - second < LATE_MOST && points.len() >= 16).then_some(index)
 }
+
+/// Log odds against the gap between the highest and the next point by which the highest is a late stamp.
+const FIT_LATE: f64 = 14.0;
+/// No stamp was seen this late, ns.
+const LATE_MOST: f64 = 5e6;
 
 /// The value of a normal variable with mean 0 and `variance` that was seen at `y`, below itself by an excess delay:
 /// its new mean, its new variance as a ratio to the old, and the logarithm of the likelihood.
@@ -148,7 +191,7 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let (ln_q, h) = upper_tail(a);
     let slope = s / excess.scale;
     let core = (
-        ((1.0 - excess.tail - LATE_SHARE) / excess.scale).ln() + y / excess.scale + 0.5 * slope * slope + ln_q,
+        ((1.0 - excess.tail - excess.late) / excess.scale).ln() + y / excess.scale + 0.5 * slope * slope + ln_q,
         y + s * (h - a),
         (1.0 - h * (h - a)).max(1e-9),
     );
@@ -158,7 +201,7 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let b = -y / s + slope;
     let (ln_q, h) = upper_tail(b);
     let late = (
-        (LATE_SHARE / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q,
+        (excess.late / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q,
         y - s * (h - b),
         (1.0 - h * (h - b)).max(1e-9),
     );

@@ -33,12 +33,14 @@ const STEP_SPREAD: f64 = 150e6;
 /// Samples kept to judge by.
 const RECENT: usize = 64;
 /// Samples kept to begin anew from.
-const HISTORY: usize = 256;
+const HISTORY: usize = 64;
 /// Standard deviations (and ns) above the line from which a sample contradicts it.
 const ABOVE_SIGMA: f64 = 6.0;
 const ABOVE_LEAST: f64 = 20e3;
 /// No stamp was seen this late, ns.
 const LATE_MOST: f64 = 5e6;
+/// Share of pairs whose send stamp was read late, so that they seem to arrive before they left (field guide 1.14).
+const LATE_SHARE: f64 = 0.005;
 /// Log probability below which a run of late samples is no accident.
 const IMPROBABLE: f64 = -16.0;
 /// Pairs before the line is trusted.
@@ -65,7 +67,6 @@ pub(super) struct Track {
     pending_len: usize,
     /// The latest samples, newest first.
     recent: [Point; HISTORY],
-    sites: [(f64, f64); HISTORY],
     prior: (f64, f64),
     recent_len: usize,
     pub score: f64,
@@ -102,7 +103,6 @@ impl Track {
             pending: [Point::default(); STEP_SAMPLES],
             pending_len: 0,
             recent: [Point::default(); HISTORY],
-            sites: [(0.0, 0.0); HISTORY],
             prior,
             recent_len: 1,
             score: 0.0,
@@ -226,8 +226,11 @@ impl Track {
         let n = self.recent_len;
         for _ in 0..2 {
             let excess = excess_of(&self.down);
-            let Some(new) = fit(&self.recent[..n], self.prior, excess, &mut self.sites[..n]) else { return };
+            let Some(new) = fit(&self.recent[..n], self.prior, excess) else { return };
             let (old, gap) = (self.steady.x[0], self.steady.p[2][2]);
+            if !((new.x[1] - self.prior.0).abs() < 4.0 * self.prior.1) {
+                return;
+            }
             let kept = if self.exchanges > 0 { self.steady.x[2] + old - new.x[0] } else { 0.0 };
             self.steady = Filter { x: [new.x[0], new.x[1], kept], ..new };
             self.steady.p[2][2] = gap;
@@ -401,5 +404,5 @@ fn excess_of(delays: &Delays) -> Excess {
     // An exponential density has -ln(1 - p) scales below its quantile p.
     let learned = delays.quantile(NEAR) / -(1.0 - NEAR).ln();
     let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
-    Excess { scale: scale.max(1e3), tail: super::lab(5, 0.2) }
+    Excess { scale: scale.max(1e3), tail: super::lab(5, 0.2), late: LATE_SHARE }
 }
