@@ -98,17 +98,16 @@ impl Filter {
 /// the state stays. Here the rate's posterior is summed up over a grid; for each rate the floor lies just above the
 /// highest point.
 pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess) -> Option<Filter> {
-    let n = points.len().min(64);
-    let points = &points[..n];
+    let n = points.len();
     let newest = points.first()?;
-    let mut dropped = 0u64;
+    let mut dropped = Dropped::default();
     let (mut centre, mut half) = rate_range(rate);
     let mut moments = [0.0; 5];
     for pass in 0..FIT_PASSES {
         let mut nodes = [(0.0, 0.0, 0.0); FIT_NODES];
         for (i, node) in nodes.iter_mut().enumerate() {
             let f = centre + half * (2.0 * i as f64 / (FIT_NODES - 1) as f64 - 1.0);
-            *node = fit_rate(points, dropped, f, newest.t, excess);
+            *node = fit_rate(points, &dropped, f, newest.t, excess);
             let off = (f - rate.0) / rate.1;
             node.0 -= 0.5 * off * off;
         }
@@ -125,14 +124,15 @@ pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess) -> Option<
         let [w, l, f, ll, lf, ff] = sums;
         let (l, f) = (l / w, f / w);
         moments = [l + nodes[0].1, f + centre, ll / w - l * l, lf / w - l * f, ff / w - f * f];
-        let Some(late) = latest_stamp(points, dropped, moments[1], newest.t, excess) else {
+        let Some(late) = latest_stamp(points, &dropped, moments[1], newest.t, excess) else {
             if pass > 0 && moments[4].sqrt() > half / (FIT_NODES as f64) {
                 break;
             }
             (centre, half) = (moments[1], (4.0 * moments[4].sqrt()).max(2.0 * half / FIT_NODES as f64));
             continue;
         };
-        dropped |= 1 << late;
+        dropped.0[dropped.1] = late;
+        dropped.1 += 1;
         (centre, half) = rate_range(rate);
     }
     let [l, f, ll, lf, ff] = moments;
@@ -146,13 +146,23 @@ const FIT_NODES: usize = 25;
 /// Refinements of the grid, and stamps left out, at most.
 const FIT_PASSES: usize = 6;
 
+/// Points left out of a fit, and how many.
+#[derive(Default)]
+struct Dropped([usize; FIT_PASSES], usize);
+
+impl Dropped {
+    fn has(&self, index: usize) -> bool {
+        self.0[..self.1].contains(&index)
+    }
+}
+
 fn rate_range(rate: (f64, f64)) -> (f64, f64) {
     (rate.0, 4.0 * rate.1)
 }
 
 /// Log likelihood, floor at `now` and rate of a line of rate `f` just above all points.
-fn fit_rate(points: &[Point], dropped: u64, f: f64, now: f64, excess: Excess) -> (f64, f64, f64) {
-    let kept = || points.iter().enumerate().filter(|(i, _)| dropped >> i & 1 == 0).map(|(_, p)| p.y - f * (p.t - now));
+fn fit_rate(points: &[Point], dropped: &Dropped, f: f64, now: f64, excess: Excess) -> (f64, f64, f64) {
+    let kept = || points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)).map(|(_, p)| p.y - f * (p.t - now));
     let l = kept().fold(f64::MIN, f64::max) + excess.scale / points.len() as f64;
     let core = (1.0 - excess.tail) / excess.scale;
     let tail = excess.tail / TAIL_WIDTH;
@@ -160,9 +170,9 @@ fn fit_rate(points: &[Point], dropped: u64, f: f64, now: f64, excess: Excess) ->
 }
 
 /// The highest point, where it stands so far above the next that its send stamp must have been read late.
-fn latest_stamp(points: &[Point], dropped: u64, f: f64, now: f64, excess: Excess) -> Option<usize> {
+fn latest_stamp(points: &[Point], dropped: &Dropped, f: f64, now: f64, excess: Excess) -> Option<usize> {
     let (mut first, mut second, mut index) = (f64::MIN, f64::MIN, 0);
-    for (i, p) in points.iter().enumerate().filter(|(i, _)| dropped >> i & 1 == 0) {
+    for (i, p) in points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)) {
         let y = p.y - f * (p.t - now);
         if y > first {
             (second, first, index) = (first, y, i);

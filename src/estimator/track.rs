@@ -33,7 +33,7 @@ const STEP_SPREAD: f64 = 150e6;
 /// Samples kept to judge by.
 const RECENT: usize = 64;
 /// Samples kept to begin anew from.
-const HISTORY: usize = 64;
+const HISTORY: usize = 256;
 /// Standard deviations (and ns) above the line from which a sample contradicts it.
 const ABOVE_SIGMA: f64 = 6.0;
 const ABOVE_LEAST: f64 = 20e3;
@@ -201,7 +201,7 @@ impl Track {
                 }
             }
         }
-        if self.pairs.is_power_of_two() && (8..=super::lab(6, 64.0) as u32).contains(&self.pairs) && self.recent_len == self.pairs as usize && self.hold.is_none() {
+        if self.pairs.is_power_of_two() && (8..=super::lab(6, 256.0) as u32).contains(&self.pairs) && self.recent_len == self.pairs as usize && self.hold.is_none() {
             self.begin_anew();
         }
         self.steady.x[1] = self.steady.x[1].clamp(-MAX_RATE, MAX_RATE);
@@ -399,7 +399,7 @@ fn excess_of(delays: &Delays) -> Excess {
     /// Entries that the first guess of the scale counts for.
     const GUESS: f64 = 8.0;
     /// Share of samples taken as the floor's neighbourhood.
-    let NEAR = super::lab(4, 0.2);
+    let NEAR = super::lab(4, 0.1);
     let n = delays.count();
     // An exponential density has -ln(1 - p) scales below its quantile p.
     let learned = delays.quantile(NEAR) / -(1.0 - NEAR).ln();
