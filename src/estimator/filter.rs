@@ -36,13 +36,10 @@ pub(super) struct Excess {
     pub late: f64,
 }
 
-/// Power of the rate's random walk, (ns/s)^2 per second: crystals wander by some 0.01 ppm per root second, and a
-/// temperature cycle of some minutes adds as much again.
-pub(super) const WANDER: f64 = 20.0 * 20.0;
 /// Power of the gap's random walk, ns^2 per second: 0.1 us per root second.
 const GAP_WANDER: f64 = 100.0 * 100.0;
 /// Width of the tail's flat density, ns: delays on Wi-Fi reach about a beacon interval.
-const TAIL_WIDTH: f64 = 100e6;
+pub(super) const TAIL_WIDTH: f64 = 100e6;
 /// Scale of that lateness, ns (30 us to 2.3 ms were seen).
 const LATE_SCALE: f64 = 1e6;
 
@@ -91,103 +88,6 @@ impl Filter {
         likelihood
     }
 }
-
-/// The state that a short history of at most 64 points speaks for as a whole, given a prior of the rate.
-///
-/// Taken one by one, the first samples are judged with a poor idea of the delays and of the rate, and what they did to
-/// the state stays. Here the rate's posterior is summed up over a grid; for each rate the floor lies just above the
-/// highest point.
-pub(super) fn fit(points: &[Point], rate: (f64, f64), excess: Excess) -> Option<Filter> {
-    let n = points.len();
-    let newest = points.first()?;
-    let mut dropped = Dropped::default();
-    let (mut centre, mut half) = rate_range(rate);
-    let mut moments = [0.0; 5];
-    for pass in 0..FIT_PASSES {
-        let mut nodes = [(0.0, 0.0, 0.0); FIT_NODES];
-        for (i, node) in nodes.iter_mut().enumerate() {
-            let f = centre + half * (2.0 * i as f64 / (FIT_NODES - 1) as f64 - 1.0);
-            *node = fit_rate(points, &dropped, f, newest.t, excess);
-            let off = (f - rate.0) / rate.1;
-            node.0 -= 0.5 * off * off;
-        }
-        let top = nodes.iter().map(|n| n.0).fold(f64::MIN, f64::max);
-        let mut sums = [0.0; 6];
-        for (weight, l, f) in nodes {
-            let w = (weight - top).exp();
-            // Around the first node, lest large numbers cancel.
-            let (l, f) = (l - nodes[0].1, f - centre);
-            for (sum, term) in sums.iter_mut().zip([1.0, l, f, l * l, l * f, f * f]) {
-                *sum += w * term;
-            }
-        }
-        let [w, l, f, ll, lf, ff] = sums;
-        let (l, f) = (l / w, f / w);
-        moments = [l + nodes[0].1, f + centre, ll / w - l * l, lf / w - l * f, ff / w - f * f];
-        let Some(late) = latest_stamp(points, &dropped, moments[1], newest.t, excess) else {
-            if pass > 0 && moments[4].sqrt() > half / (FIT_NODES as f64) {
-                break;
-            }
-            (centre, half) = (moments[1], (4.0 * moments[4].sqrt()).max(2.0 * half / FIT_NODES as f64));
-            continue;
-        };
-        dropped.0[dropped.1] = late;
-        dropped.1 += 1;
-        (centre, half) = rate_range(rate);
-    }
-    let [l, f, ll, lf, ff] = moments;
-    let floor = excess.scale / n as f64;
-    let p = [[ll.max(0.0) + floor * floor, lf, 0.0], [lf, ff.max(1.0), 0.0], [0.0; 3]];
-    moments.iter().all(|m| m.is_finite()).then_some(Filter { t: newest.t, x: [l, f, 0.0], p })
-}
-
-/// Nodes of the rate's grid.
-const FIT_NODES: usize = 25;
-/// Refinements of the grid, and stamps left out, at most.
-const FIT_PASSES: usize = 6;
-
-/// Points left out of a fit, and how many.
-#[derive(Default)]
-struct Dropped([usize; FIT_PASSES], usize);
-
-impl Dropped {
-    fn has(&self, index: usize) -> bool {
-        self.0[..self.1].contains(&index)
-    }
-}
-
-fn rate_range(rate: (f64, f64)) -> (f64, f64) {
-    (rate.0, 4.0 * rate.1)
-}
-
-/// Log likelihood, floor at `now` and rate of a line of rate `f` just above all points.
-fn fit_rate(points: &[Point], dropped: &Dropped, f: f64, now: f64, excess: Excess) -> (f64, f64, f64) {
-    let kept = || points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)).map(|(_, p)| p.y - f * (p.t - now));
-    let l = kept().fold(f64::MIN, f64::max) + excess.scale / points.len() as f64;
-    let core = (1.0 - excess.tail) / excess.scale;
-    let tail = excess.tail / TAIL_WIDTH;
-    (kept().map(|y| (core * ((y - l) / excess.scale).exp() + tail).ln()).sum(), l, f)
-}
-
-/// The highest point, where it stands so far above the next that its send stamp must have been read late.
-fn latest_stamp(points: &[Point], dropped: &Dropped, f: f64, now: f64, excess: Excess) -> Option<usize> {
-    let (mut first, mut second, mut index) = (f64::MIN, f64::MIN, 0);
-    for (i, p) in points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)) {
-        let y = p.y - f * (p.t - now);
-        if y > first {
-            (second, first, index) = (first, y, i);
-        } else if y > second {
-            second = y;
-        }
-    }
-    let stands_out = (first - second) * points.len() as f64 / excess.scale > FIT_LATE;
-    (stands_out && first - second < LATE_MOST && points.len() >= 16).then_some(index)
-}
-
-/// Log odds against the gap between the highest and the next point by which the highest is a late stamp.
-const FIT_LATE: f64 = 14.0;
-/// No stamp was seen this late, ns.
-const LATE_MOST: f64 = 5e6;
 
 /// The value of a normal variable with mean 0 and `variance` that was seen at `y`, below itself by an excess delay:
 /// its new mean, its new variance as a ratio to the old, and the logarithm of the likelihood.

@@ -3,7 +3,10 @@
 
 mod delays;
 mod filter;
+mod fit;
 mod line;
+mod output;
+mod side;
 mod track;
 
 pub use line::Line;
@@ -71,10 +74,14 @@ impl Estimator {
         match track.pair(pair.local, pair.remote, now) {
             Verdict::Used => Outcome::default(),
             Verdict::Outlier => Outcome { outlier: true, stepped: false },
-            Verdict::Step => {
-                self.rate_prior = (track.steady.x[1], STEP_CRYSTALS);
-                let delays = (track.down.clone(), track.up.clone());
-                self.track = Some(Track::start(pair.local, pair.remote, self.rate_prior, Some(delays)));
+            Verdict::Step(restart) => {
+                self.rate_prior = (restart.rate, STEP_CRYSTALS);
+                let [first, rest @ ..] = restart.samples;
+                let mut track = Track::start(first.0, first.1, self.rate_prior, Some(restart.delays));
+                for (local, remote) in rest {
+                    track.pair(local, remote, now);
+                }
+                self.track = Some(track);
                 Outcome { stepped: true, outlier: false }
             }
         }
@@ -89,7 +96,7 @@ impl Estimator {
     /// Another grandmaster: forgets the samples, keeps what is known of the rate as a wide prior.
     pub fn restart(&mut self) {
         if let Some(track) = self.track.take() {
-            self.rate_prior = (track.steady.x[1], STEP_CRYSTALS);
+            self.rate_prior = (track.rate(), STEP_CRYSTALS);
         }
     }
 

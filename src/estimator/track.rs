@@ -1,55 +1,76 @@
-//! One epoch's worth of tracking: the filters, the verdicts on samples that contradict them, and the published line.
+//! One epoch: the filters, and the verdicts on samples that contradict them.
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
-use super::filter::{fit, Excess, Filter, Point};
+use super::filter::{Excess, Filter, Point};
+use super::fit::{fit, LATE_MOST};
 use super::line::Line;
+use super::output::{Output, State};
+use super::side::{Side, Straight};
 use crate::time::{LocalTime, PtpTime, Span};
 
-/// Scale assumed for excess delays before any is known, ns: between a wire's and a congested radio's.
-const FIRST_SCALE: f64 = 500e3;
 /// No two crystals differ by more, ns/s.
 const MAX_RATE: f64 = 300e3;
-/// Power of the rate's random walk in steady state, (ns/s)^2 per second.
+/// Power of the rate's random walk, (ns/s)^2 per second: crystals wander by some 0.01 ppm per root second, and a
+/// temperature cycle of some minutes adds as much again.
 const WANDER: f64 = 20.0 * 20.0;
 /// The same for the agile filter, which stands for "the rate has changed".
-const AGILE_WANDER: f64 = 2000.0 * 2000.0;
+const AGILE_WANDER: f64 = 4000.0 * 4000.0;
 /// Log likelihood ratio of the agile to the steady filter that proves a change of rate (Page's test).
-const CHANGE: f64 = 12.0;
+const CHANGE: f64 = 8.0;
 /// A change of rate beyond this is no crystal's but a queue's, ns/s.
 const CRYSTAL_CHANGE: f64 = 80e3;
 /// A sample above the line by more cannot be a late stamp, nor be explained by any network, ns.
 const STEP: f64 = 50e6;
-/// Nor can a queue delay a packet by this much, ns.
+/// No queue delays a packet by this much, ns.
 const FAR: f64 = 1.5e9;
 /// A young line may itself sit this much too late (a beacon interval), ns.
 const YOUNG_LATE: f64 = 110e6;
 /// Samples in which a line is young.
-const YOUNG: u32 = 24;
+const YOUNG: u64 = 24;
 /// Samples in a row that make a step.
 const STEP_SAMPLES: usize = 3;
-/// How far those may lie apart, ns.
+/// How far those may lie apart, ns: a beacon interval and some.
 const STEP_SPREAD: f64 = 150e6;
-/// Samples kept to judge by.
-const RECENT: usize = 64;
-/// Samples kept to begin anew from.
-const HISTORY: usize = 256;
-/// Standard deviations (and ns) above the line from which a sample contradicts it.
-const ABOVE_SIGMA: f64 = 6.0;
-const ABOVE_LEAST: f64 = 20e3;
-/// No stamp was seen this late, ns.
-const LATE_MOST: f64 = 5e6;
-/// Share of pairs whose send stamp was read late, so that they seem to arrive before they left (field guide 1.14).
-const LATE_SHARE: f64 = 0.005;
+/// Samples by which a run of late ones is judged: 8 s at 8 Hz.
+const RUN: usize = 64;
+/// Samples of such a run by which a step back is told from a queue: 2 s at 8 Hz.
+const STEP_BACK_RUN: usize = 16;
 /// Log probability below which a run of late samples is no accident.
 const IMPROBABLE: f64 = -16.0;
-/// Pairs before the line is trusted.
-const TRUST_PAIRS: u32 = 3;
+/// A line coasts at most this long, s; then the path has changed for good.
+const LONGEST_HOLD: f64 = 180.0;
+/// A measurement from further back than this is of no use, s.
+const TOO_OLD: f64 = 10.0;
+/// Rates closer than this are those of one crystal, ns/s.
+const SAME_RATE: f64 = 3e3;
+/// For so long may a change of rate downwards turn out to have been the path's growth, s.
+const DOUBT: f64 = 240.0;
+/// Nor does a path grow by more, ns.
+const MOST_GROWTH: f64 = 4e6;
 
+/// What a pair did.
 pub(super) enum Verdict {
     Used,
     Outlier,
-    Step,
+    /// The timeline stepped; these are its first samples, oldest first.
+    Step(Restart),
+}
+
+/// What a new epoch begins with.
+pub(super) struct Restart {
+    pub samples: [(LocalTime, PtpTime); STEP_SAMPLES],
+    pub rate: f64,
+    pub delays: [Delays; 2],
+}
+
+/// Where the floor ran before the path, or the rate, changed.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    line: Straight,
+    since: f64,
+    /// The path has grown: this line is still the better guess of the time, so it is the one published.
+    holds: bool,
 }
 
 /// The state of one epoch.
@@ -57,352 +78,402 @@ pub(super) enum Verdict {
 pub(super) struct Track {
     local0: LocalTime,
     remote0: PtpTime,
-    pub steady: Filter,
-    pub agile: Filter,
-    pub down: Delays,
-    pub up: Delays,
-    pub pairs: u32,
-    exchanges: u32,
-    pub pending: [Point; STEP_SAMPLES],
-    pending_len: usize,
-    /// The latest samples, newest first.
-    recent: [Point; HISTORY],
+    /// Mean and standard deviation of the rate before the first sample, ns/s.
     prior: (f64, f64),
-    recent_len: usize,
-    pub score: f64,
-    /// The run of samples that contradict the line: since when the line coasts.
-    pub hold: Option<f64>,
+    steady: Filter,
+    agile: Filter,
+    /// Page's sum of log likelihood ratios of agile to steady.
+    score: f64,
+    down: Side,
+    up: Side,
+    /// Samples in a row that lie where only a step puts them.
+    pending: [(LocalTime, PtpTime); STEP_SAMPLES],
+    pending_len: usize,
+    /// Since when all samples have been too late to be an accident: meanwhile the line coasts.
+    hold: Option<f64>,
+    /// The least lateness of those.
     hold_gap: f64,
-    /// Growth of the path's least delay that the filters follow and the published line does not, ns.
-    pub grown: f64,
-    up_above: u32,
-    anchor_t: f64,
-    anchor: f64,
-    rate: f64,
-    widen: f64,
-    /// The published line is trusted, so it moves no more by jumps.
-    settled: bool,
+    former: Option<Former>,
+    output: Output,
 }
 
 impl Track {
-    pub fn start(local: LocalTime, remote: PtpTime, prior: (f64, f64), delays: Option<(Delays, Delays)>) -> Self {
-        let (down, up) = delays.unwrap_or_else(|| (Delays::new(), Delays::new()));
-        let scale = excess_of(&down).scale;
-        let x = [scale, prior.0, 0.0];
-        let p = [[scale * scale, 0.0, 0.0], [0.0, prior.1 * prior.1, 0.0], [0.0, 0.0, 0.0]];
-        let filter = Filter { t: 0.0, x, p };
-        Self {
+    pub fn start(local: LocalTime, remote: PtpTime, prior: (f64, f64), delays: Option<[Delays; 2]>) -> Self {
+        let [down, up] = delays.unwrap_or_else(|| [Delays::new(), Delays::new()]);
+        let (mut down, up) = (Side::new(down), Side::new(up));
+        let scale = down.excess().scale;
+        down.push(Point::default());
+        let p = [[scale * scale, 0.0, 0.0], [0.0, prior.1 * prior.1, 0.0], [0.0; 3]];
+        let filter = Filter { t: 0.0, x: [scale, prior.0, 0.0], p };
+        let mut track = Self {
             local0: local,
             remote0: remote,
+            prior,
             steady: filter,
             agile: filter,
+            score: 0.0,
             down,
             up,
-            pairs: 1,
-            exchanges: 0,
-            pending: [Point::default(); STEP_SAMPLES],
+            pending: [(local, remote); STEP_SAMPLES],
             pending_len: 0,
-            recent: [Point::default(); HISTORY],
-            prior,
-            recent_len: 1,
-            score: 0.0,
             hold: None,
             hold_gap: 0.0,
-            grown: 0.0,
-            up_above: 0,
-            anchor_t: 0.0,
-            anchor: scale,
-            rate: prior.0,
-            widen: 0.0,
-            settled: false,
-        }
+            former: None,
+            output: Output::new(),
+        };
+        track.publish(local, 0.0);
+        track
+    }
+
+    /// The rate in effect, ns/s.
+    pub fn rate(&self) -> f64 {
+        self.steady.x[1]
     }
 
     fn point(&self, local: LocalTime, remote: PtpTime) -> Point {
-        let elapsed = i128::from(local.nanos()) - i128::from(self.local0.nanos());
+        let elapsed = self.elapsed(local);
         let remote = i128::from(remote.nanos()) - i128::from(self.remote0.nanos());
+        // Only these small differences become floats: no offset, however large, loses a nanosecond.
         Point { t: elapsed as f64 * 1e-9, y: (remote - elapsed) as f64 }
     }
 
+    fn elapsed(&self, local: LocalTime) -> i128 {
+        i128::from(local.nanos()) - i128::from(self.local0.nanos())
+    }
+
     pub fn pair(&mut self, local: LocalTime, remote: PtpTime, now: LocalTime) -> Verdict {
-        let Point { t, y } = self.point(local, remote);
-        let before = self.steady;
-        let young = super::lab(0, 0.0) / (1.0 + self.steady.t);
-        self.steady.predict(t, super::lab(1, WANDER) + young * young);
-        let back = (self.steady.t - t).clamp(0.0, 10.0);
-        let h = [1.0, -back, 0.0];
-        let (floor, variance, _) = self.steady.project(h);
-        let sigma = variance.max(0.0).sqrt();
-        let r = y - floor;
-        let step = STEP + 5.0 * sigma + if self.pairs < YOUNG { YOUNG_LATE } else { 0.0 };
-        if r > step || r.abs() > FAR {
-            self.steady = before;
-            self.widen = 2.0 * r.abs() + STEP;
-            self.pending.rotate_left(1);
-            self.pending[STEP_SAMPLES - 1] = Point { t, y };
-            self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
-            let ys = self.pending.map(|p| p.y);
-            let spread = ys.iter().copied().fold(f64::MIN, f64::max) - ys.iter().copied().fold(f64::MAX, f64::min);
-            if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD {
-                return Verdict::Step;
-            }
+        let point = self.point(local, remote);
+        if point.t < self.steady.t - TOO_OLD {
             return Verdict::Outlier;
         }
-        self.agile.predict(t, super::lab(2, 2000.0).powi(2));
+        let mut steady = self.steady;
+        steady.predict(point.t, WANDER);
+        let h = [1.0, (point.t - steady.t).min(0.0), 0.0];
+        let (floor, variance, _) = steady.project(h);
+        let sigma = variance.max(0.0).sqrt();
+        let r = point.y - floor;
+        let young = if self.down.seen < YOUNG { YOUNG_LATE } else { 0.0 };
+        if r > STEP + 5.0 * sigma + young || r.abs() > FAR {
+            return self.far_sample(local, remote, r, now);
+        }
         self.pending_len = 0;
-        self.widen = 0.0;
-        self.pairs = self.pairs.saturating_add(1);
-        self.recent.rotate_right(1);
-        self.recent[0] = Point { t, y };
-        self.recent_len = (self.recent_len + 1).min(HISTORY);
-        if self.contradicted_from_above(sigma) {
-            let top = self.recent[..5].iter().map(|p| -self.gap(p)).fold(0.0, f64::max);
-            let returned = top.min(self.grown);
-            self.grown -= returned;
-            self.steady.x[0] += returned;
-            self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
-            self.hold = None;
-            let before = self.steady.x[0];
-            self.steady.update(h, y, 1.0, excess_of(&self.down));
-            let by = self.steady.x[0] - before;
-            if by > self.down.quantile(0.2) && returned == 0.0 {
-                self.down = Delays::new();
-                self.relearn();
-            }
-            self.agile = self.steady;
-            self.score = 0.0;
-            self.publish(self.point(now, remote).t);
+        self.steady = steady;
+        self.agile.predict(point.t, AGILE_WANDER);
+        self.down.push(point);
+
+        let limit = Side::limit(sigma);
+        if r > limit && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
+            self.lift(h, point.y);
+            self.publish(now, 0.0);
             return Verdict::Used;
         }
-        if let Some(v) = self.judge_late_run(t, r, sigma) {
-            return v;
+        if self.judge_late_run(point.t, r, sigma) {
+            return Verdict::Step(self.restart(self.pending));
         }
-        if self.hold.is_none() {
-            self.down.add(-r);
-        }
-        let mut excess = excess_of(&self.down);
+        let mut excess = self.down.excess();
         if self.hold.is_some() {
+            // Nothing but a sample above the line says anything of it now.
             excess.tail = 0.99;
+        } else {
+            self.down.delays.add(-r);
         }
-        let before = self.steady.x[0];
-        let steady = self.steady.update(h, y, 1.0, excess);
-        if self.grown > 0.0 && r > 3.0 * sigma {
-            self.grown = (self.grown - (self.steady.x[0] - before).max(0.0)).max(0.0);
-        }
-        let agile = self.agile.update(h, y, 1.0, excess);
+        let steady = self.steady.update(h, point.y, 1.0, excess);
+        let agile = self.agile.update(h, point.y, 1.0, excess);
         if self.hold.is_none() {
-            self.score = (self.score + agile - steady).max(0.0);
-            if self.score > super::lab(3, CHANGE) {
-                self.score = 0.0;
-                if (self.agile.x[1] - self.steady.x[1]).abs() < CRYSTAL_CHANGE {
-                    self.steady = self.agile;
-                } else {
-                    self.agile = self.steady;
+            self.judge_change(agile - steady);
+        }
+        if self.down.begins_anew() && self.hold.is_none() && self.former.is_none() {
+            self.begin_anew();
+        }
+        self.follow_former();
+        self.publish(now, if r > limit { 1.5 * r } else { 0.0 });
+        if r > limit {
+            Verdict::Outlier
+        } else {
+            Verdict::Used
+        }
+    }
+
+    /// A sample where no network can put it: three in a row are a step.
+    fn far_sample(&mut self, local: LocalTime, remote: PtpTime, r: f64, now: LocalTime) -> Verdict {
+        self.pending.rotate_left(1);
+        self.pending[STEP_SAMPLES - 1] = (local, remote);
+        self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
+        let ys = self.pending.map(|(local, remote)| self.point(local, remote).y);
+        let spread = ys.into_iter().fold(f64::MIN, f64::max) - ys.into_iter().fold(f64::MAX, f64::min);
+        if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD {
+            return Verdict::Step(self.restart(self.pending));
+        }
+        // The line may be wrong by as much as this, and by the delay of the sample itself.
+        self.publish(now, 2.0 * r.abs() + STEP_SPREAD);
+        Verdict::Outlier
+    }
+
+    fn restart(&self, samples: [(LocalTime, PtpTime); STEP_SAMPLES]) -> Restart {
+        Restart { samples, rate: self.rate(), delays: [self.down.delays.clone(), self.up.delays.clone()] }
+    }
+
+    /// Three of the last five samples beyond the line, or two of eight by more than any late stamp.
+    fn contradicted(&self, side: &Side, line: Straight, limit: f64) -> bool {
+        side.beyond(line, 5, limit).0 >= 3 || side.beyond(line, 8, limit.max(LATE_MOST)).0 >= 2
+    }
+
+    /// The floor lies higher than the line: the path got shorter, or the line was never right.
+    fn lift(&mut self, h: [f64; 3], y: f64) {
+        let (_, top) = self.down.beyond(Straight::floor(&self.steady), 5, 0.0);
+        let grown = self.former.filter(|f| f.holds).map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
+        // What the path had grown by it has shrunk by; the rest is news.
+        let returned = top.min(grown).max(0.0);
+        self.steady.x[0] += returned;
+        self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
+        let before = self.steady.x[0];
+        self.steady.update(h, y, 1.0, self.down.excess());
+        self.hold = None;
+        if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
+            self.down.relearn(Straight::floor(&self.steady));
+        }
+        self.agile = self.steady;
+        self.score = 0.0;
+        self.follow_former();
+    }
+
+    /// Page's test of "the rate has changed" against "it wanders as ever".
+    fn judge_change(&mut self, ratio: f64) {
+        self.score = (self.score + ratio).max(0.0);
+        if self.score <= CHANGE {
+            return;
+        }
+        self.score = 0.0;
+        if (self.agile.x[1] - self.steady.x[1]).abs() > CRYSTAL_CHANGE {
+            self.agile = self.steady;
+            return;
+        }
+        if self.agile.x[0] < self.steady.x[0] && self.former.is_none() {
+            self.former = Some(Former { line: Straight::floor(&self.steady), since: self.steady.t, holds: false });
+        }
+        self.steady = self.agile;
+    }
+
+    /// A run of samples that all lie improbably far below the line: the path has grown, a queue has built up, or the
+    /// clock was stepped back. Meanwhile the line coasts. Returns whether it was a step.
+    fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> bool {
+        let line = Straight::floor(&self.steady);
+        let Some(since) = self.hold else {
+            self.begin_hold(t, sigma);
+            return false;
+        };
+        if -r < 5.0 * sigma + self.down.delays.quantile(0.2) {
+            self.hold = None;
+            self.agile = self.steady;
+            return false;
+        }
+        let mut gaps = [0.0; RUN];
+        let run = self.down.recent().iter().take(RUN).take_while(|p| p.t >= since);
+        let len = gaps.iter_mut().zip(run).map(|(g, p)| *g = line.above(p)).count();
+        if len < STEP_BACK_RUN {
+            return false;
+        }
+        let gaps = &mut gaps[..len];
+        gaps.sort_unstable_by(f64::total_cmp);
+        let least = gaps[0];
+        self.hold_gap = least;
+        // As tight above the new floor as above the old one: no queue does that.
+        let tight = gaps[len / 2] - least < 1.5 * self.down.delays.quantile(0.5) + 100e3;
+        if tight && least > STEP {
+            let recent = self.down.recent();
+            let samples = [recent[2], recent[1], recent[0]];
+            self.pending = samples.map(|p| self.sample(p));
+            return true;
+        }
+        let tight = gaps[len / 5] - least < 1.5 * self.down.delays.quantile(0.2) + 50e3;
+        if (tight && len == RUN) || t - since > LONGEST_HOLD {
+            // The path has grown. The filter follows, for the rate's sake; what is published does not.
+            self.former.get_or_insert(Former { line, since: t, holds: true }).holds = true;
+            self.steady.x[0] -= least + self.down.excess().scale / len as f64;
+            self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
+            self.hold = None;
+            self.agile = self.steady;
+            self.score = 0.0;
+        }
+        false
+    }
+
+    fn begin_hold(&mut self, t: f64, sigma: f64) {
+        let line = Straight::floor(&self.steady);
+        let mut least = f64::MAX;
+        if self.down.seen < 2 * YOUNG {
+            return;
+        }
+        for (i, p) in self.down.recent().iter().take(RUN).enumerate() {
+            least = least.min(line.above(p));
+            // A crystal that changes leaves the line slowly; this is faster.
+            let abrupt = least > CRYSTAL_CHANGE * (t - p.t).max(0.5) && least > 6.0 * sigma;
+            if !abrupt {
+                return;
+            }
+            let len = i + 1;
+            if len >= 2 && len.is_power_of_two() {
+                let odds = len as f64 * self.down.delays.share_above(0.8 * least).ln();
+                if odds < IMPROBABLE {
+                    self.hold = Some(p.t);
+                    self.hold_gap = least;
+                    return;
                 }
             }
         }
-        if self.pairs.is_power_of_two() && (8..=super::lab(6, 256.0) as u32).contains(&self.pairs) && self.recent_len == self.pairs as usize && self.hold.is_none() {
-            self.begin_anew();
-        }
-        self.steady.x[1] = self.steady.x[1].clamp(-MAX_RATE, MAX_RATE);
-        self.publish(self.point(now, remote).t);
-        Verdict::Used
     }
 
-    /// How far a sample lies below the steady line, ns.
-    fn gap(&self, p: &Point) -> f64 {
-        self.steady.x[0] + self.steady.x[1] * (p.t - self.steady.t) - p.y
-    }
-
-    /// Learns the delays from the history alone.
-    fn relearn(&mut self) {
-        let mut down = Delays::new();
-        self.recent[..self.recent_len].iter().rev().for_each(|p| down.add(self.gap(p)));
-        self.down = down;
+    /// A stored point as the measurement it came from.
+    fn sample(&self, point: Point) -> (LocalTime, PtpTime) {
+        let elapsed = (point.t * 1e9).round() as i128;
+        let remote = i128::from(self.remote0.nanos()) + elapsed + point.y.round() as i128;
+        (self.local0.plus(Span::from_nanos(elapsed as i64)), PtpTime::clamped(remote))
     }
 
     /// Begins anew from the whole history, while that holds every sample of the epoch.
     fn begin_anew(&mut self) {
-        let n = self.recent_len;
+        // The first round learns what the delays look like, the second makes use of it.
         for _ in 0..2 {
-            let excess = excess_of(&self.down);
-            let Some(new) = fit(&self.recent[..n], self.prior, excess) else { return };
-            let (old, gap) = (self.steady.x[0], self.steady.p[2][2]);
-            if !((new.x[1] - self.prior.0).abs() < 4.0 * self.prior.1) {
-                return;
+            let Some(down) = fit(self.down.recent(), self.prior, self.down.excess()) else { return };
+            let mirrored = (-self.prior.0, self.prior.1);
+            let up = if self.up.seen >= 4 && self.up.seen <= self.up.recent().len() as u64 {
+                fit(self.up.recent(), mirrored, self.up.excess())
+            } else {
+                None
+            };
+            let both = up.and_then(|up| down.state_with(&up, self.prior));
+            let ceiling = self.steady.x[0] + self.steady.x[2];
+            let gap_variance = self.steady.p[2][2];
+            let t = self.steady.t;
+            let mut state = both.unwrap_or_else(|| down.state());
+            state.predict(t, WANDER);
+            if both.is_none() && self.up.seen > 0 {
+                state.x[2] = ceiling - state.x[0];
+                state.p[2][2] = gap_variance;
             }
-            let kept = if self.exchanges > 0 { self.steady.x[2] + old - new.x[0] } else { 0.0 };
-            self.steady = Filter { x: [new.x[0], new.x[1], kept], ..new };
-            self.steady.p[2][2] = gap;
-            self.relearn();
+            self.steady = state;
+            self.down.relearn(Straight::floor(&self.steady));
+            if both.is_some() {
+                self.up.relearn(Straight::ceiling(&self.steady));
+            }
         }
         self.agile = self.steady;
         self.score = 0.0;
     }
 
-    /// Three of the last five samples above the line, or two of eight by more than any late stamp.
-    fn contradicted_from_above(&self, sigma: f64) -> bool {
-        let limit = ABOVE_SIGMA * sigma + ABOVE_LEAST;
-        let n = self.recent_len;
-        if -self.gap(&self.recent[0]) <= limit {
-            return false;
+    /// Whether the floor before the last change is still of use, and which of the two is right.
+    fn follow_former(&mut self) {
+        let now = self.steady.t;
+        let Some(former) = &mut self.former else { return };
+        let grown = former.line.at(now) - self.steady.x[0];
+        let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE;
+        let over = if former.holds {
+            grown < Side::limit(sigma)
+        } else {
+            // A rate that falls and comes back was the path growing.
+            let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
+            former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
+            now - former.since > DOUBT || grown > MOST_GROWTH || grown < 0.0 || (settled && same_rate && !former.holds)
+        };
+        if over {
+            self.former = None;
+        } else if former.holds && same_rate {
+            former.line = Straight { t: now, y: former.line.at(now), rate: self.steady.x[1] };
         }
-        self.recent[..n.min(5)].iter().filter(|p| -self.gap(p) > limit).count() >= 3
-            || self.recent[..n.min(8)].iter().filter(|p| -self.gap(p) > limit.max(LATE_MOST)).count() >= 2
-    }
-
-    /// A run of samples that all lie improbably far below the line: the path has grown, a queue has built up, or the
-    /// clock was stepped back. Meanwhile the line coasts.
-    fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> Option<Verdict> {
-        let n = self.recent_len.min(RECENT);
-        if let Some(since) = self.hold {
-            if -r < 5.0 * sigma + self.down.quantile(0.2) {
-                self.hold = None;
-                self.agile = self.steady;
-                return None;
-            }
-            let run = self.recent[..n].iter().take_while(|p| p.t >= since).count();
-            if run < 16 {
-                return None;
-            }
-            let mut gaps = [0.0; RECENT];
-            gaps[..run].iter_mut().zip(&self.recent).for_each(|(g, p)| *g = self.gap(p));
-            gaps[..run].sort_by(f64::total_cmp);
-            let least = gaps[0];
-            self.hold_gap = least;
-            // As tight above the new floor as above the old one: no queue does that.
-            let tight = gaps[run / 2] - least < 1.5 * self.down.quantile(0.5) + 100e3;
-            if tight && least > STEP {
-                return Some(Verdict::Step);
-            }
-            let tight = gaps[run / 5] - least < 1.5 * self.down.quantile(0.2) + 50e3;
-            if (tight && run >= RECENT) || t - since > 180.0 {
-                let by = least + excess_of(&self.down).scale / run as f64;
-                self.steady.x[0] -= by;
-                self.steady.p[0][0] += (sigma + least / run as f64).powi(2);
-                self.grown += by;
-                self.hold = None;
-                self.agile = self.steady;
-                self.score = 0.0;
-            }
-            return None;
-        }
-        for len in [4, 8, 16, 32, 64] {
-            if len > n || self.pairs < 2 * YOUNG {
-                break;
-            }
-            let least = self.recent[..len].iter().map(|p| self.gap(p)).fold(f64::MAX, f64::min);
-            let span = t - self.recent[len - 1].t;
-            if least > CRYSTAL_CHANGE * span.max(0.5) && least > 6.0 * sigma && len as f64 * self.down.share_above(0.8 * least).ln() < IMPROBABLE {
-                self.hold = Some(self.recent[len - 1].t);
-                self.hold_gap = least;
-                break;
-            }
-        }
-        None
     }
 
     pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, now: LocalTime) -> bool {
         let Point { t, y } = self.point(sent, received);
-        let back = self.steady.t - t;
-        let floor = self.steady.x[0] - self.steady.x[1] * back;
-        if back.abs() > 10.0 || (y - floor).abs() > FAR {
+        let ahead = t - self.steady.t;
+        let floor = self.steady.x[0] + self.steady.x[1] * ahead;
+        let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
+        let unsure = self.pending_len > 0 || self.hold.is_some() || y < floor - Side::limit(sigma);
+        if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
             return false;
         }
-        if self.exchanges == 0 {
-            let scale = excess_of(&self.up).scale;
+        let scale = self.up.excess().scale;
+        if self.up.seen == 0 {
             for f in [&mut self.steady, &mut self.agile] {
-                f.x[2] = y - (f.x[0] - f.x[1] * back) - scale;
+                f.x[2] = y - (f.x[0] + f.x[1] * ahead) - scale;
                 f.p[2] = [0.0; 3];
-                f.p[0][2] = 0.0;
-                f.p[1][2] = 0.0;
-                f.p[2][2] = scale * scale;
+                (f.p[0][2], f.p[1][2], f.p[2][2]) = (0.0, 0.0, scale * scale);
             }
         }
-        self.exchanges = self.exchanges.saturating_add(1);
-        let h = [1.0, -back, 1.0];
+        self.up.push(Point { t, y: -y });
+        let h = [1.0, ahead, 1.0];
         let (ceiling, variance, _) = self.steady.project(h);
-        let sigma = variance.max(0.0).sqrt();
-        let excess = y - ceiling;
-        if excess < -(ABOVE_SIGMA * sigma + ABOVE_LEAST) {
-            self.up_above += 1;
-            if self.up_above >= 2 {
-                self.up_above = 0;
-                self.steady.p[2][2] += excess * excess;
-                self.agile.p[2][2] += excess * excess;
-            }
-        } else {
-            self.up_above = self.up_above.saturating_sub(1);
+        let limit = Side::limit(variance.max(0.0).sqrt());
+        let beyond = ceiling - y;
+        let line = Straight::ceiling(&self.steady);
+        let lower = beyond > limit && self.contradicted(&self.up, line, limit);
+        if lower {
+            let (_, top) = self.up.beyond(line, 5, 0.0);
+            self.steady.p[2][2] += top * top;
+            self.agile.p[2][2] += top * top;
         }
-        self.up.add(excess);
-        let model = excess_of(&self.up);
+        self.up.delays.add(-beyond);
+        let model: Excess = self.up.excess();
         let steady = self.steady.update(h, y, -1.0, model);
-        let agile = self.agile.update([1.0, -(self.agile.t - t), 1.0], y, -1.0, model);
-        self.score = (self.score + agile - steady).max(0.0);
-        self.publish(self.point(now, received).t);
-        true
-    }
-
-    fn target(&self, now: f64) -> f64 {
-        self.steady.x[0] + self.steady.x[1] * (now - self.steady.t) + 0.5 * self.steady.x[2] + self.grown
-    }
-
-    fn publish(&mut self, now: f64) {
-        let now = now.max(self.anchor_t).max(self.steady.t);
-        let current = self.anchor + self.rate * (now - self.anchor_t);
-        let target = self.target(now);
-        let difference = target - current;
-        self.anchor_t = now;
-        if !self.settled {
-            self.settled = self.pairs >= TRUST_PAIRS;
-            self.anchor = target;
-            self.rate = self.steady.x[1];
-            return;
+        let agile = self.agile.update([1.0, t - self.agile.t, 1.0], y, -1.0, model);
+        if !lower {
+            self.judge_change(agile - steady);
         }
-        self.anchor = current;
-        let tau = (now * 0.2).clamp(0.3, 4.0);
-        let limit = if now < 8.0 { f64::MAX } else { (difference.abs() / 8.0).max(50e3) };
-        self.rate = self.steady.x[1] + (difference / tau).clamp(-limit, limit);
+        self.publish(now, 0.0);
+        beyond <= limit || lower
     }
 
+    /// The local clock stood still for `by`.
     pub fn shift(&mut self, by: Span) {
+        /// How well a suspend's length is known, standard deviation, ns.
+        const SUSPEND: f64 = 1e6;
         self.remote0 = self.remote0.plus(by);
-        self.steady.p[0][0] += 1e12;
-        self.agile.p[0][0] += 1e12;
+        for f in [&mut self.steady, &mut self.agile] {
+            f.p[0][0] += SUSPEND * SUSPEND;
+        }
+        self.publish(self.local0, 0.0);
+    }
+
+    fn publish(&mut self, now: LocalTime, doubt: f64) {
+        let rate = &mut self.steady.x[1];
+        *rate = rate.clamp(-MAX_RATE, MAX_RATE);
+        let now = (self.elapsed(now) as f64 * 1e-9).max(self.steady.t);
+        let floor = Straight::floor(&self.steady);
+        let grown = self.former.map_or(0.0, |f| (f.line.at(now) - floor.at(now)).max(0.0));
+        let follows = match self.former {
+            Some(f) if f.holds => f.line,
+            _ => floor,
+        };
+        let two_way = self.up.seen > 0;
+        let gap = if two_way { self.steady.x[2].max(0.0) } else { 0.0 };
+        let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
+        let state = State {
+            now,
+            target: follows.at(now) + 0.5 * gap,
+            rate: follows.rate,
+            sigma: self.steady.p[0][0].max(0.0).sqrt(),
+            rate_sigma: self.steady.p[1][1].max(0.0).sqrt(),
+            near: self.down.delays.quantile(0.05),
+            scale: self.down.excess().scale.min(self.down.delays.quantile(0.5)),
+            samples: self.down.delays.count(),
+            pairs: self.down.seen,
+            gap: two_way.then_some(gap),
+            exchanges: self.up.seen,
+            doubt: doubt
+                + grown
+                + if self.hold.is_some() { 1.2 * self.hold_gap } else { 0.0 }
+                + agile * (self.score / 4.0).clamp(0.0, 1.0),
+        };
+        self.output.follow(state);
     }
 
     pub fn line(&self) -> Line {
-        let elapsed = (self.anchor_t * 1e9).round();
-        let remote = i128::from(self.remote0.nanos()) + elapsed as i128 + self.anchor.round() as i128;
-        let lag = (self.target(self.anchor_t) - self.anchor).abs();
-        let held = if self.hold.is_some() { self.hold_gap } else { 0.0 };
-        let error = 4.0 * self.steady.p[0][0].max(0.0).sqrt() + lag + self.widen + held + self.grown + 0.5 * self.steady.x[2] + 2e3;
-        let growth = (self.rate - self.steady.x[1]).abs() + 4.0 * self.steady.p[1][1].max(0.0).sqrt() + 100.0;
-        Line {
-            anchor_local: self.local0.plus(Span::from_nanos(elapsed as i64)),
-            anchor_remote: PtpTime::clamped(remote),
-            rate: self.rate * 1e-9,
-            error_ns: error as u64,
-            error_growth: growth * 1e-9,
-            path_delay_ns: (self.exchanges > 3).then_some((0.5 * self.steady.x[2]) as u64),
-            trusted: self.pairs >= TRUST_PAIRS,
-        }
+        self.output.line(self.local0, self.remote0)
     }
+
     pub fn debug(&self) -> String {
         let t = self;
-        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} grown {:.1}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.quantile(0.05) / 1e3, t.down.quantile(0.2) / 1e3, t.down.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.grown / 1e3)
+        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
     }
-}
-
-/// What the filter may assume of the excess delays so far seen.
-fn excess_of(delays: &Delays) -> Excess {
-    /// Entries that the first guess of the scale counts for.
-    const GUESS: f64 = 8.0;
-    /// Share of samples taken as the floor's neighbourhood.
-    let NEAR = super::lab(4, 0.1);
-    let n = delays.count();
-    // An exponential density has -ln(1 - p) scales below its quantile p.
-    let learned = delays.quantile(NEAR) / -(1.0 - NEAR).ln();
-    let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
-    Excess { scale: scale.max(1e3), tail: super::lab(5, 0.2), late: LATE_SHARE }
 }
