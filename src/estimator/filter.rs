@@ -41,7 +41,7 @@ const GAP_WANDER: f64 = 100.0 * 100.0;
 /// Width of the tail's flat density, ns: delays on Wi-Fi reach about a beacon interval.
 pub(super) const TAIL_WIDTH: f64 = 100e6;
 /// Scale of that lateness, ns (30 us to 2.3 ms were seen).
-const LATE_SCALE: f64 = 1e6;
+pub(super) const LATE_SCALE: f64 = 1e6;
 
 impl Filter {
     /// Moves the state to time `t`, never backwards, while the rate wanders with the power `wander`.
@@ -76,7 +76,9 @@ impl Filter {
     /// of the value's likelihood.
     pub fn update(&mut self, h: [f64; 3], value: f64, sign: f64, excess: Excess) -> f64 {
         let (mean, variance, ph) = self.project(h);
-        let Some((shift, ratio, likelihood)) = posterior(sign * (value - mean), variance, excess) else { return 0.0 };
+        let Some((shift, ratio, likelihood)) = posterior(sign * (value - mean), variance, excess) else {
+            return 0.0;
+        };
         let gain = sign * shift / variance;
         let shrink = (1.0 - ratio) / variance;
         for i in 0..3 {
@@ -101,7 +103,10 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let (ln_q, h) = upper_tail(a);
     let slope = s / excess.scale;
     let core = (
-        ((1.0 - excess.tail - excess.late) / excess.scale).ln() + y / excess.scale + 0.5 * slope * slope + ln_q,
+        ((1.0 - excess.tail - excess.late) / excess.scale).ln()
+            + y / excess.scale
+            + 0.5 * slope * slope
+            + ln_q,
         y + s * (h - a),
         (1.0 - h * (h - a)).max(1e-9),
     );
@@ -119,7 +124,8 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let parts = [core, tail, late].map(|(w, m, v)| ((w - top).exp(), m, v));
     let sum: f64 = parts.iter().map(|p| p.0).sum();
     let mean = parts.iter().map(|p| p.0 * p.1).sum::<f64>() / sum;
-    let second = parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
+    let second =
+        parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
     let ratio = second / variance;
     let likelihood = top + sum.ln();
     (mean.is_finite() && ratio.is_finite() && likelihood.is_finite()).then_some((mean, ratio, likelihood))
@@ -142,7 +148,9 @@ fn upper_tail(x: f64) -> (f64, f64) {
     // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
     let z = x.abs();
     let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let poly = t * (0.319_381_530 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let poly = t
+        * (0.319_381_530
+            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
     let density = ln_density.exp();
     let upper = if x >= 0.0 { density * poly } else { 1.0 - density * poly };
     (upper.ln(), density / upper)

@@ -6,17 +6,19 @@
 //! hundred microseconds when done for 256 points, so it is done at 8, 16, .. 256 points only.
 #![forbid(unsafe_code)]
 
-use super::filter::{Excess, Filter, Point, TAIL_WIDTH};
+use super::filter::{Excess, Filter, Point, LATE_SCALE, TAIL_WIDTH};
 
 /// Nodes of the rate's grid; the grid is refined around what the last one found, so few are enough.
 const NODES: usize = 25;
-/// Refinements of the grid, and stamps left out, at most.
-const PASSES: usize = 6;
+/// Refinements of the grid at most.
+const PASSES: usize = 4;
+/// Late stamps left out at most.
+const MOST_LATE: usize = 12;
 /// Reach of the grid in standard deviations.
 const REACH: f64 = 4.0;
-/// Log odds against the gap between the highest and the next point by which the highest is a late stamp.
-const LATE_ODDS: f64 = 14.0;
-/// Points it takes to tell a late stamp from a lucky sample.
+/// Log odds on top of the likelihoods that it takes to call a stamp late: the floor's lucky samples look alike.
+const LATE_ODDS: f64 = 4.0;
+/// Points of which one may be stamped late: in fewer a late stamp cannot be told from a lucky sample.
 const LATE_POINTS: usize = 16;
 /// No stamp was seen this late, ns (the worst was 2.3 ms, field guide 1.14).
 pub(super) const LATE_MOST: f64 = 5e6;
@@ -37,11 +39,10 @@ pub(super) struct Fit {
 /// Fits `points`, newest first, from below; `prior` is mean and standard deviation of the rate.
 pub(super) fn fit(points: &[Point], prior: (f64, f64), excess: Excess) -> Option<Fit> {
     let now = points.first()?.t;
-    let mut dropped = Dropped::default();
     let (mut centre, mut half) = (prior.0, REACH * prior.1);
     let mut found = None;
     for _ in 0..PASSES {
-        let (floor, rate, [ll, lf, ff]) = sum_up(points, &dropped, now, centre, half, prior, excess);
+        let (floor, rate, [ll, lf, ff]) = sum_up(points, now, centre, half, prior, excess);
         let least = excess.scale / points.len() as f64;
         // A grid far coarser than the posterior sees one node only: its spacing is then the uncertainty.
         let spacing = 2.0 * half / (NODES - 1) as f64;
@@ -49,14 +50,10 @@ pub(super) fn fit(points: &[Point], prior: (f64, f64), excess: Excess) -> Option
         let slope = lf / rate_variance;
         let rest = (ll - slope * lf).max(0.0) + least * least;
         found = Some(Fit { t: now, floor, rate, rate_variance, slope, rest });
-        if let Some(late) = late_stamp(points, &dropped, now, rate, excess) {
-            dropped.add(late);
-            (centre, half) = (prior.0, REACH * prior.1);
-        } else if ff.sqrt() > spacing {
+        if ff.sqrt() > spacing {
             break;
-        } else {
-            (centre, half) = (rate, (REACH * ff.sqrt()).max(1.5 * spacing));
         }
+        (centre, half) = (rate, (REACH * ff.sqrt()).max(1.5 * spacing));
     }
     found.filter(|f| {
         let sound = f.floor.is_finite() && f.rest.is_finite() && f.slope.is_finite() && f.rate_variance > 0.0;
@@ -67,7 +64,6 @@ pub(super) fn fit(points: &[Point], prior: (f64, f64), excess: Excess) -> Option
 /// Mean floor, mean rate and their (co)variances over a grid of rates.
 fn sum_up(
     points: &[Point],
-    dropped: &Dropped,
     now: f64,
     centre: f64,
     half: f64,
@@ -77,7 +73,7 @@ fn sum_up(
     let mut nodes = [(0.0, 0.0, 0.0); NODES];
     for (i, node) in nodes.iter_mut().enumerate() {
         let offset = half * (2.0 * i as f64 / (NODES - 1) as f64 - 1.0);
-        let (likelihood, floor) = at_rate(points, dropped, now, centre + offset, excess);
+        let (likelihood, floor) = at_rate(points, now, centre + offset, excess);
         let off = (centre + offset - prior.0) / prior.1;
         *node = (likelihood - 0.5 * off * off, floor, offset);
     }
@@ -96,49 +92,48 @@ fn sum_up(
     (base + l, centre + f, [ll / w - l * l, lf / w - l * f, ff / w - f * f])
 }
 
-/// Log likelihood and floor at `now` of a line of the given rate just above all points.
-fn at_rate(points: &[Point], dropped: &Dropped, now: f64, rate: f64, excess: Excess) -> (f64, f64) {
-    let kept = || points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)).map(|(_, p)| p.y - rate * (p.t - now));
-    let floor = kept().fold(f64::MIN, f64::max) + excess.scale / points.len() as f64;
-    let core = (1.0 - excess.tail) / excess.scale;
+/// Log likelihood and floor at `now` of a line of the given rate just above all points but those stamped late.
+fn at_rate(points: &[Point], now: f64, rate: f64, excess: Excess) -> (f64, f64) {
+    let ys = || points.iter().map(|p| p.y - rate * (p.t - now));
+    // The highest ones, in falling order.
+    let mut tops = [f64::MIN; MOST_LATE + 1];
+    for mut y in ys() {
+        if y > tops[MOST_LATE] {
+            for top in &mut tops {
+                if *top < y {
+                    y = std::mem::replace(top, y);
+                }
+            }
+        }
+    }
+    let density = (1.0 - excess.tail) / excess.scale;
+    let late = excess.late / LATE_SCALE;
+    // Leaving one out costs this much likelihood, and gains what the floor then lies nearer to all others.
+    let cost = (density / late).ln().max(0.0) + LATE_ODDS;
+    let gain = |m: usize| (tops[0] - tops[m]) * points.len() as f64 * density - m as f64 * cost;
+    let most = if points.len() < LATE_POINTS { 0 } else { MOST_LATE.min(points.len() / LATE_POINTS) };
+    let plausible = (0..=most).take_while(|m| tops[0] - tops[*m] < LATE_MOST);
+    let best = plausible.max_by(|a, b| gain(*a).total_cmp(&gain(*b))).unwrap_or(0);
+    let floor = tops[best] + excess.scale / points.len() as f64;
     let tail = excess.tail / TAIL_WIDTH;
-    (kept().map(|y| (core * ((y - floor) / excess.scale).exp() + tail).ln()).sum(), floor)
-}
-
-/// The highest point, where it stands so far above the next that its send stamp must have been read late.
-fn late_stamp(points: &[Point], dropped: &Dropped, now: f64, rate: f64, excess: Excess) -> Option<usize> {
-    let (mut first, mut second, mut index) = (f64::MIN, f64::MIN, 0);
-    for (i, p) in points.iter().enumerate().filter(|(i, _)| !dropped.has(*i)) {
-        let y = p.y - rate * (p.t - now);
-        if y > first {
-            (second, first, index) = (first, y, i);
-        } else if y > second {
-            second = y;
+    let one = |y: f64| {
+        if y > floor {
+            late * ((floor - y) / LATE_SCALE).exp()
+        } else {
+            density * ((y - floor) / excess.scale).exp() + tail
+        }
+    };
+    // A product of several densities costs one logarithm; none is small enough for eight to underflow.
+    let mut sum = 0.0;
+    let mut product = 1.0;
+    for (i, y) in ys().enumerate() {
+        product *= one(y).max(1e-30);
+        if i % 8 == 7 {
+            sum += product.ln();
+            product = 1.0;
         }
     }
-    // The gap between the two least of n exponential delays is exponential itself, n times smaller.
-    let odds = (first - second) * points.len() as f64 / excess.scale;
-    (odds > LATE_ODDS && first - second < LATE_MOST && points.len() >= LATE_POINTS).then_some(index)
-}
-
-/// Points left out of a fit.
-#[derive(Default)]
-struct Dropped {
-    index: [usize; PASSES],
-    len: usize,
-}
-
-impl Dropped {
-    fn has(&self, index: usize) -> bool {
-        self.index[..self.len].contains(&index)
-    }
-
-    fn add(&mut self, index: usize) {
-        if let Some(slot) = self.index.get_mut(self.len) {
-            *slot = index;
-            self.len += 1;
-        }
-    }
+    (sum + product.ln(), floor)
 }
 
 impl Fit {

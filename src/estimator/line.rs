@@ -30,7 +30,9 @@ impl Line {
         let distance = i128::from(local.nanos()) - i128::from(self.anchor_local.nanos());
         // A float to integer cast saturates and takes NaN as 0: total for any rate.
         let drift = (self.rate * distance as f64).round() as i128;
-        PtpTime::clamped(i128::from(self.anchor_remote.nanos()).saturating_add(distance).saturating_add(drift))
+        PtpTime::clamped(
+            i128::from(self.anchor_remote.nanos()).saturating_add(distance).saturating_add(drift),
+        )
     }
 
     /// The bound on the error at `local` in nanoseconds, held at `u64::MAX`.

@@ -107,7 +107,8 @@ impl Estimator {
         }
     }
 
-    #[doc(hidden)] /// lab
+    #[doc(hidden)]
+    /// lab
     pub fn debug(&self) -> String {
         self.track.as_ref().map_or(String::new(), |t| t.debug())
     }
@@ -119,4 +120,11 @@ impl Estimator {
 }
 
 /// lab
-pub fn lab(i: usize, d: f64) -> f64 { use std::sync::OnceLock; static V: OnceLock<Vec<Option<f64>>> = OnceLock::new(); V.get_or_init(|| (0..20).map(|i| std::env::var(format!("P{i}")).ok().and_then(|s| s.parse().ok())).collect())[i].unwrap_or(d) }
+pub fn lab(i: usize, d: f64) -> f64 {
+    use std::sync::OnceLock;
+    static V: OnceLock<Vec<Option<f64>>> = OnceLock::new();
+    V.get_or_init(|| {
+        (0..20).map(|i| std::env::var(format!("P{i}")).ok().and_then(|s| s.parse().ok())).collect()
+    })[i]
+        .unwrap_or(d)
+}

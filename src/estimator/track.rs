@@ -49,6 +49,11 @@ const DOUBT: f64 = 240.0;
 /// Nor does a path grow by more, ns.
 const MOST_GROWTH: f64 = 4e6;
 
+/// A line has seen the path's floor after so many samples (30 s at 8 Hz).
+const MATURE: u64 = 240;
+/// For so long may a path be longer before its former floor is given up, s.
+const LONGEST_GROWTH: f64 = 900.0;
+
 /// What a pair did.
 pub(super) enum Verdict {
     Used,
@@ -221,7 +226,8 @@ impl Track {
     /// The floor lies higher than the line: the path got shorter, or the line was never right.
     fn lift(&mut self, h: [f64; 3], y: f64) {
         let (_, top) = self.down.beyond(Straight::floor(&self.steady), 5, 0.0);
-        let grown = self.former.filter(|f| f.holds).map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
+        let grown =
+            self.former.filter(|f| f.holds).map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
         // What the path had grown by it has shrunk by; the rest is news.
         let returned = top.min(grown).max(0.0);
         self.steady.x[0] += returned;
@@ -249,7 +255,8 @@ impl Track {
             return;
         }
         if self.agile.x[0] < self.steady.x[0] && self.former.is_none() {
-            self.former = Some(Former { line: Straight::floor(&self.steady), since: self.steady.t, holds: false });
+            self.former =
+                Some(Former { line: Straight::floor(&self.steady), since: self.steady.t, holds: false });
         }
         self.steady = self.agile;
     }
@@ -278,7 +285,7 @@ impl Track {
         let least = gaps[0];
         self.hold_gap = least;
         // As tight above the new floor as above the old one: no queue does that.
-        let tight = gaps[len / 2] - least < 1.5 * self.down.delays.quantile(0.5) + 100e3;
+        let tight = gaps[len / 2] - least < 2.5 * self.down.delays.quantile(0.5) + 200e3;
         if tight && least > STEP {
             let recent = self.down.recent();
             let samples = [recent[2], recent[1], recent[0]];
@@ -288,7 +295,9 @@ impl Track {
         let tight = gaps[len / 5] - least < 1.5 * self.down.delays.quantile(0.2) + 50e3;
         if (tight && len == RUN) || t - since > LONGEST_HOLD {
             // The path has grown. The filter follows, for the rate's sake; what is published does not.
-            self.former.get_or_insert(Former { line, since: t, holds: true }).holds = true;
+            if self.down.seen >= MATURE {
+                self.former.get_or_insert(Former { line, since: t, holds: true }).holds = true;
+            }
             self.steady.x[0] -= least + self.down.excess().scale / len as f64;
             self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
             self.hold = None;
@@ -369,12 +378,22 @@ impl Track {
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
         let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE;
         let over = if former.holds {
-            grown < Side::limit(sigma)
+            let returned = grown < Side::limit(sigma);
+            if returned {
+                // If the path shrank slowly, the filter took that for a rate.
+                self.steady.x[1] = former.line.rate;
+                self.steady.p[1][1] += SAME_RATE * SAME_RATE;
+                self.agile = self.steady;
+            }
+            returned || now - former.since > LONGEST_GROWTH
         } else {
             // A rate that falls and comes back was the path growing.
             let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
             former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
-            now - former.since > DOUBT || grown > MOST_GROWTH || grown < 0.0 || (settled && same_rate && !former.holds)
+            now - former.since > DOUBT
+                || grown > MOST_GROWTH
+                || grown < 0.0
+                || (settled && same_rate && !former.holds)
         };
         if over {
             self.former = None;

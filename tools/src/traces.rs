@@ -360,7 +360,9 @@ impl Net {
         let grown = match self.class {
             Class::Asymmetric if self.up => 1e-3,
             Class::LongerPath if (0.25..0.65).contains(&t) => 1.5e-3,
-            Class::Roaming => 2e-3 * ((t - 0.25) * 10.0).clamp(0.0, 1.0).min(((0.7 - t) * 10.0).clamp(0.0, 1.0)),
+            Class::Roaming => {
+                2e-3 * ((t - 0.25) * 10.0).clamp(0.0, 1.0).min(((0.7 - t) * 10.0).clamp(0.0, 1.0))
+            }
             _ => 0.0,
         };
         let queued = match self.class {
@@ -405,12 +407,17 @@ fn generate(class: Class, seed: u64, duration: f64) -> Trace {
     let mut scheduled = 0.05;
     while scheduled < duration {
         let correction = 0.5e-3
-            + if r.unit() < 0.03 { r.between(0.02, MAX_CORRECTION) } else { (2.5e-3 * r.normal().exp()).min(MAX_CORRECTION) };
+            + if r.unit() < 0.03 {
+                r.between(0.02, MAX_CORRECTION)
+            } else {
+                (2.5e-3 * r.normal().exp()).min(MAX_CORRECTION)
+            };
         let egress = scheduled + r.between(0.0, 1e-3) + correction;
         scheduled += SYNC_INTERVAL;
         sequence = sequence.wrapping_add(1);
         let noise = stamp_noise * r.normal();
-        let stamped_late = if r.unit() < late_share { 30e-6 * (2.3e-3f64 / 30e-6).powf(r.unit()) } else { 0.0 };
+        let stamped_late =
+            if r.unit() < late_share { 30e-6 * (2.3e-3f64 / 30e-6).powf(r.unit()) } else { 0.0 };
         let lost = down.lost();
         let delay = down.delay(egress);
         let follow_up_lost = down.lost();
@@ -442,11 +449,17 @@ fn generate(class: Class, seed: u64, duration: f64) -> Trace {
             let left = sent + 15e-6 + r.exponential(5e-6);
             let there = left + up.delay(left);
             if !up.lost() && there < arrival {
-                exchange = Some((at(sent), clock.remote(there) + (stamp_noise * r.normal() * 1e9).round() as i64));
+                exchange =
+                    Some((at(sent), clock.remote(there) + (stamp_noise * r.normal() * 1e9).round() as i64));
             }
         }
         previous = Some(arrival);
-        let row = Row { sequence, origin: Some((stamp - correction, correction)), arrival: Some(at(arrival)), exchange };
+        let row = Row {
+            sequence,
+            origin: Some((stamp - correction, correction)),
+            arrival: Some(at(arrival)),
+            exchange,
+        };
         if class != Class::LostFollowUps {
             if !follow_up_lost {
                 rows.push((arrival, row));
@@ -489,7 +502,9 @@ mod tests {
 
     #[test]
     fn no_packet_arrives_before_its_least_delay() {
-        for class in Class::ALL.into_iter().filter(|c| !matches!(c, Class::LateStamps | Class::LateStampsWired)) {
+        for class in
+            Class::ALL.into_iter().filter(|c| !matches!(c, Class::LateStamps | Class::LateStampsWired))
+        {
             let trace = Trace::new(class, 3, 60.0);
             for (arrival, (t1, corr)) in trace.rows.iter().filter_map(|r| r.arrival.zip(r.origin)) {
                 if trace.epoch(arrival) == trace.epoch(arrival - 200_000_000) {
