@@ -17,8 +17,10 @@ const LEAST_STEER: f64 = 0.3;
 const YOUNG: f64 = 8.0;
 /// Limit of the steering after that, ns/s: 50 ppm cannot be heard.
 const MAX_STEER: f64 = 50e3;
-/// A larger difference is steered out over about this time, s.
-const LONG_STEER: f64 = 20.0;
+/// What goes beyond this difference, ns, is steered out over about this time, s: a line that is wrong by a millisecond
+/// had better be quick.
+const SLOW_MOST: f64 = 250e3;
+const LONG_STEER: f64 = 3.0;
 /// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
 const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
@@ -84,7 +86,11 @@ impl Output {
             self.y += self.rate * (now - self.t);
             let difference = target - self.y;
             let constant = (now * YOUNG_STEER).clamp(LEAST_STEER, STEER);
-            let limit = if now < YOUNG { f64::MAX } else { (difference.abs() / LONG_STEER).max(MAX_STEER) };
+            let limit = if now < YOUNG {
+                f64::MAX
+            } else {
+                MAX_STEER + (difference.abs() - SLOW_MOST).max(0.0) / LONG_STEER
+            };
             steer = (difference / constant).clamp(-limit, limit);
         } else {
             self.y = target;
