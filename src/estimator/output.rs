@@ -9,9 +9,9 @@ const TRUST_PAIRS: u64 = 3;
 /// Exchanges before the path delay is named.
 const TRUST_EXCHANGES: u64 = 4;
 /// Time constant of the steering, s: slow enough to hide the filter's own noise, fast against a rate's change.
-const STEER: f64 = 4.0;
+const STEER: f64 = 3.0;
 /// While a line is young the time constant is this part of its age, and at least this many seconds.
-const YOUNG_STEER: f64 = 0.2;
+const YOUNG_STEER: f64 = 0.1;
 const LEAST_STEER: f64 = 0.3;
 /// Age up to which the line may steer as fast as it takes, s.
 const YOUNG: f64 = 8.0;
@@ -19,12 +19,12 @@ const YOUNG: f64 = 8.0;
 const MAX_STEER: f64 = 50e3;
 /// What goes beyond this difference, ns, is steered out over about this time, s: a line that is wrong by a millisecond
 /// had better be quick.
-const SLOW_MOST: f64 = 250e3;
+const SLOW_MOST: f64 = 350e3;
 const LONG_STEER: f64 = 3.0;
 /// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
 const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
-const BOUND_NEAR: f64 = 2.0;
+const BOUND_NEAR: f64 = 2.5;
 /// Noise of the stamps, ns.
 const BOUND_LEAST: f64 = 3e3;
 /// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.

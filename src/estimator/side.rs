@@ -6,6 +6,8 @@ use super::filter::{Excess, Filter, Point};
 
 /// Samples kept: 32 s at 8 Hz.
 pub(super) const HISTORY: usize = 256;
+/// Samples after which a young line is fitted anew.
+const ANEW: usize = 16;
 /// Scale assumed for excess delays before any is known, ns: between a wire's and a congested radio's.
 const FIRST_SCALE: f64 = 500e3;
 /// Samples that this guess counts for.
@@ -50,9 +52,9 @@ impl Side {
         &self.recent[..self.len]
     }
 
-    /// Whether the history reaches back to the epoch's first sample and has come to a power of two.
+    /// Whether the history reaches back to the epoch's first sample, and it is time to make use of that.
     pub fn begins_anew(&self) -> bool {
-        self.seen == self.len as u64 && self.len >= 8 && self.len.is_power_of_two()
+        self.seen == self.len as u64 && (self.len == 8 || self.len % ANEW == 0)
     }
 
     /// Learns the delays from the history alone, against a line.
@@ -67,9 +69,9 @@ impl Side {
     pub fn excess(&self) -> Excess {
         let n = self.delays.count();
         // An exponential density has -ln(1 - p) scales below its quantile p.
-        let learned = (self.delays.quantile(NEAR) / -(1.0 - NEAR).ln()).max(LEAST_SCALE);
+        let learned = (self.delays.quantile(super::lab(4,NEAR)) / -(1.0 - super::lab(4,NEAR)).ln()).max(LEAST_SCALE);
         let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
-        Excess { scale, tail: TAIL, late: LATE }
+        Excess { scale, tail: super::lab(5, TAIL), late: LATE }
     }
 
     /// How far beyond the line a sample contradicts it.
