@@ -98,28 +98,17 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     if !(s > 0.0) || !y.is_finite() {
         return None;
     }
-    // Each part: log weight, mean, variance.
-    let a = y / s + s / excess.scale;
-    let (ln_q, h) = upper_tail(a);
+    // Each part: log weight, mean, ratio of variances. Where the variable lies above a limit, it is a truncated normal.
     let slope = s / excess.scale;
-    let core = (
-        ((1.0 - excess.tail - excess.late) / excess.scale).ln()
-            + y / excess.scale
-            + 0.5 * slope * slope
-            + ln_q,
-        y + s * (h - a),
-        (1.0 - h * (h - a)).max(1e-9),
-    );
-    let (ln_q, h) = upper_tail(y / s);
-    let tail = ((excess.tail / TAIL_WIDTH).ln() + ln_q, s * h, (1.0 - h * (h - y / s)).max(1e-9));
+    let (ln_q, rest, ratio) = upper_tail(y / s + slope);
+    let weight = ((1.0 - excess.tail - excess.late) / excess.scale).ln();
+    let core = (weight + y / excess.scale + 0.5 * slope * slope + ln_q, y + s * rest, ratio);
+    let (ln_q, rest, ratio) = upper_tail(y / s);
+    let tail = ((excess.tail / TAIL_WIDTH).ln() + ln_q, y + s * rest, ratio);
     let slope = s / LATE_SCALE;
-    let b = -y / s + slope;
-    let (ln_q, h) = upper_tail(b);
-    let late = (
-        (excess.late / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q,
-        y - s * (h - b),
-        (1.0 - h * (h - b)).max(1e-9),
-    );
+    let (ln_q, rest, ratio) = upper_tail(slope - y / s);
+    let late =
+        ((excess.late / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q, y - s * rest, ratio);
     let top = core.0.max(tail.0).max(late.0);
     let parts = [core, tail, late].map(|(w, m, v)| ((w - top).exp(), m, v));
     let sum: f64 = parts.iter().map(|p| p.0).sum();
@@ -131,27 +120,25 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     (mean.is_finite() && ratio.is_finite() && likelihood.is_finite()).then_some((mean, ratio, likelihood))
 }
 
-/// Logarithm of the normal distribution's upper tail at `x`, and density over tail (inverse Mills ratio) there.
-fn upper_tail(x: f64) -> (f64, f64) {
+/// Of the standard normal distribution above `x`: the logarithm of its share, its mean less `x`, and its variance.
+fn upper_tail(x: f64) -> (f64, f64, f64) {
     const LN_ROOT_TWO_PI: f64 = 0.918_938_533_204_672_7;
+    /// From here on the polynomial is too coarse and the continued fraction good enough with this many terms.
+    const FAR: f64 = 2.0;
+    const TERMS: usize = 24;
     let ln_density = -0.5 * x * x - LN_ROOT_TWO_PI;
-    if x > 2.0 {
-        // Laplace's continued fraction.
-        let mut c = x;
-        let mut k = 24.0;
-        while k > 0.0 {
-            c = x + k / c;
-            k -= 1.0;
-        }
-        return (ln_density - c.ln(), c);
-    }
-    // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
-    let z = x.abs();
-    let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let poly = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let density = ln_density.exp();
-    let upper = if x >= 0.0 { density * poly } else { 1.0 - density * poly };
-    (upper.ln(), density / upper)
+    let (ln_share, rest) = if x > FAR {
+        // Laplace's continued fraction; the mean less x is its fractional part, so nothing cancels however far out.
+        let rest = (1..=TERMS).rev().fold(0.0, |rest, k| k as f64 / (x + rest));
+        (ln_density - (x + rest).ln(), rest)
+    } else {
+        // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
+        let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
+        let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
+        let beyond = ln_density.exp() * series.into_iter().fold(0.0, |sum, c| t * (c + sum));
+        let share = if x >= 0.0 { beyond } else { 1.0 - beyond };
+        (share.ln(), ln_density.exp() / share - x)
+    };
+    // The variance falls as 1/x^2; the bound keeps rounding from making it negative.
+    (ln_share, rest, (1.0 - (x + rest) * rest).max(0.25 / (1.0 + x * x)).min(1.0))
 }

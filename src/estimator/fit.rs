@@ -44,7 +44,6 @@ pub(super) fn fit(points: &[Point], prior: (f64, f64), excess: Excess) -> Option
     for _ in 0..PASSES {
         let (floor, rate, [ll, lf, ff]) = sum_up(points, now, centre, half, prior, excess);
         let least = excess.scale / points.len() as f64;
-        let ff = ff * super::lab(15,1.0); let ll = ll * super::lab(15,1.0); let lf = lf * super::lab(15,1.0);
         // A grid far coarser than the posterior sees one node only: its spacing is then the uncertainty.
         let spacing = 2.0 * half / (NODES - 1) as f64;
         let rate_variance = ff.max(0.01 * spacing * spacing);
@@ -110,7 +109,7 @@ fn at_rate(points: &[Point], now: f64, rate: f64, excess: Excess) -> (f64, f64) 
     let density = (1.0 - excess.tail) / excess.scale;
     let late = excess.late / LATE_SCALE;
     // Leaving one out costs this much likelihood, and gains what the floor then lies nearer to all others.
-    let cost = (density / late).ln().max(0.0) + super::lab(14, LATE_ODDS);
+    let cost = (density / late).ln().max(0.0) + LATE_ODDS;
     let gain = |m: usize| (tops[0] - tops[m]) * points.len() as f64 * density - m as f64 * cost;
     let most = if points.len() < LATE_POINTS { 0 } else { MOST_LATE.min(points.len() / LATE_POINTS) };
     let plausible = (0..=most).take_while(|m| tops[0] - tops[*m] < LATE_MOST);

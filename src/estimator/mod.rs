@@ -118,13 +118,3 @@ impl Estimator {
         self.track.as_ref().map(Track::line)
     }
 }
-
-/// lab
-pub fn lab(i: usize, d: f64) -> f64 {
-    use std::sync::OnceLock;
-    static V: OnceLock<Vec<Option<f64>>> = OnceLock::new();
-    V.get_or_init(|| {
-        (0..40).map(|i| std::env::var(format!("P{i}")).ok().and_then(|s| s.parse().ok())).collect()
-    })[i]
-        .unwrap_or(d)
-}

@@ -24,7 +24,7 @@ const LONG_STEER: f64 = 3.0;
 /// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
 const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
-const BOUND_NEAR: f64 = 2.5;
+const BOUND_NEAR: f64 = 4.0;
 /// Noise of the stamps, ns.
 const BOUND_LEAST: f64 = 3e3;
 /// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.
@@ -45,7 +45,7 @@ pub(super) struct State {
     pub rate: f64,
     pub sigma: f64,
     pub rate_sigma: f64,
-    /// Excess delay that one in twenty samples stays below.
+    /// Excess delay that one in fifty samples stays below.
     pub near: f64,
     /// Scale of the excess delays.
     pub scale: f64,

@@ -6,12 +6,14 @@ use super::filter::{Excess, Filter, Point};
 
 /// Samples kept: 32 s at 8 Hz.
 pub(super) const HISTORY: usize = 256;
-/// Samples after which a young line is fitted anew.
+/// Samples after which a young line is fitted anew: every 2 s at 8 Hz.
 const ANEW: usize = 16;
+/// Up to so many samples it is fitted anew four times as often: 4 s at 8 Hz.
+const INFANT: usize = 32;
 /// Scale assumed for excess delays before any is known, ns: between a wire's and a congested radio's.
 const FIRST_SCALE: f64 = 500e3;
 /// Samples that this guess counts for.
-const GUESS: f64 = 8.0;
+const GUESS: f64 = 4.0;
 /// The share of samples taken as the floor's neighbourhood: where their delays end tells how dense it is.
 const NEAR: f64 = 0.1;
 /// Least scale, ns: software stamps are no better.
@@ -54,7 +56,17 @@ impl Side {
 
     /// Whether the history reaches back to the epoch's first sample, and it is time to make use of that.
     pub fn begins_anew(&self) -> bool {
-        self.seen == self.len as u64 && (self.len == 8 || self.len % ANEW == 0)
+        let every = if self.len <= INFANT { INFANT / 8 } else { ANEW };
+        self.seen == self.len as u64 && self.len >= INFANT / 4 && self.len % every == 0
+    }
+
+    /// How often to learn the delays from the fit and fit again: the first few samples start from a mere guess.
+    pub const fn rounds(&self) -> usize {
+        if self.len <= INFANT {
+            6
+        } else {
+            2
+        }
     }
 
     /// Learns the delays from the history alone, against a line.
@@ -69,9 +81,9 @@ impl Side {
     pub fn excess(&self) -> Excess {
         let n = self.delays.count();
         // An exponential density has -ln(1 - p) scales below its quantile p.
-        let learned = (self.delays.quantile(super::lab(4,NEAR)) / -(1.0 - super::lab(4,NEAR)).ln()).max(LEAST_SCALE);
+        let learned = (self.delays.quantile(NEAR) / -(1.0 - NEAR).ln()).max(LEAST_SCALE);
         let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
-        Excess { scale, tail: super::lab(5, TAIL), late: LATE }
+        Excess { scale, tail: TAIL, late: LATE }
     }
 
     /// How far beyond the line a sample contradicts it.

@@ -341,8 +341,8 @@ impl Track {
 
     /// Begins anew from the whole history, while that holds every sample of the epoch.
     fn begin_anew(&mut self) {
-        // The first round learns what the delays look like, the second makes use of it.
-        for _ in 0..2 {
+        // A round learns what the delays look like, the next makes use of it.
+        for _ in 0..self.down.rounds() {
             let Some(down) = fit(self.down.recent(), self.prior, self.down.excess()) else { return };
             let mirrored = (-self.prior.0, self.prior.1);
             let up = if self.up.seen >= 4 && self.up.seen <= self.up.recent().len() as u64 {
@@ -473,7 +473,7 @@ impl Track {
             rate: follows.rate,
             sigma: self.steady.p[0][0].max(0.0).sqrt(),
             rate_sigma: self.steady.p[1][1].max(0.0).sqrt(),
-            near: self.down.delays.quantile(0.05),
+            near: self.down.delays.quantile(0.02),
             scale: self.down.excess().scale.min(self.down.delays.quantile(0.5)),
             samples: self.down.delays.count(),
             pairs: self.down.seen,
