@@ -26,7 +26,7 @@ const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
 const BOUND_NEAR: f64 = 4.0;
 /// Noise of the stamps, ns.
-const BOUND_LEAST: f64 = 3e3;
+const BOUND_LEAST: f64 = 4e3;
 /// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.
 const BOUND_WANDER: f64 = 100.0;
 /// A link whose delays spread by this much may have been congested from the start, ns,

@@ -74,6 +74,8 @@ pub(super) struct Restart {
 struct Former {
     line: Straight,
     since: f64,
+    /// By how much the rate fell.
+    fall: f64,
     /// The path has grown: this line is still the better guess of the time, so it is the one published.
     holds: bool,
 }
@@ -255,8 +257,13 @@ impl Track {
             return;
         }
         if self.agile.x[0] < self.steady.x[0] && self.former.is_none() {
-            self.former =
-                Some(Former { line: Straight::floor(&self.steady), since: self.steady.t, holds: false });
+            let fall = self.steady.x[1] - self.agile.x[1];
+            self.former = Some(Former {
+                line: Straight::floor(&self.steady),
+                since: self.steady.t,
+                fall,
+                holds: false,
+            });
         }
         self.steady = self.agile;
     }
@@ -296,7 +303,7 @@ impl Track {
         if (tight && len == RUN) || t - since > LONGEST_HOLD {
             // The path has grown. The filter follows, for the rate's sake; what is published does not.
             if self.down.seen >= MATURE {
-                self.former.get_or_insert(Former { line, since: t, holds: true }).holds = true;
+                self.former.get_or_insert(Former { line, since: t, fall: 0.0, holds: true }).holds = true;
             }
             self.steady.x[0] -= least + self.down.excess().scale / len as f64;
             self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
@@ -376,7 +383,7 @@ impl Track {
         let Some(former) = &mut self.former else { return };
         let grown = former.line.at(now) - self.steady.x[0];
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
-        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE;
+        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE.max(0.25 * former.fall);
         let over = if former.holds {
             let returned = grown < Side::limit(sigma);
             if returned {
