@@ -107,14 +107,11 @@ impl Estimator {
         }
     }
 
-    #[doc(hidden)]
-    /// lab
-    pub fn debug(&self) -> String {
-        self.track.as_ref().map_or(String::new(), |t| t.debug())
-    }
-
     /// The published line; `None` before the first pair.
     pub fn line(&self) -> Option<Line> {
         self.track.as_ref().map(Track::line)
     }
 }
+
+#[cfg(test)]
+mod tests;

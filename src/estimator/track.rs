@@ -54,6 +54,9 @@ const MATURE: u64 = 240;
 /// For so long may a path be longer before its former floor is given up, s.
 const LONGEST_GROWTH: f64 = 900.0;
 
+/// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
+const BOUND_GROWTH: f64 = 1.2;
+
 /// What a pair did.
 pub(super) enum Verdict {
     Used,
@@ -487,8 +490,8 @@ impl Track {
             gap: two_way.then_some(gap),
             exchanges: self.up.seen,
             doubt: doubt
-                + grown
-                + if self.hold.is_some() { 1.2 * self.hold_gap } else { 0.0 }
+                + BOUND_GROWTH * grown
+                + if self.hold.is_some() { BOUND_GROWTH * self.hold_gap } else { 0.0 }
                 + agile * (self.score / 4.0).clamp(0.0, 1.0),
         };
         self.output.follow(state);
@@ -496,10 +499,5 @@ impl Track {
 
     pub fn line(&self) -> Line {
         self.output.line(self.local0, self.remote0)
-    }
-
-    pub fn debug(&self) -> String {
-        let t = self;
-        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
     }
 }
