@@ -69,11 +69,29 @@ pub(super) struct Output {
     growth: f64,
     path_delay: Option<f64>,
     trusted: bool,
+    /// Pairs behind the line, and how many there must be before it may jump no more.
+    pairs: u64,
+    free: u64,
 }
 
 impl Output {
     pub const fn new() -> Self {
-        Self { t: 0.0, y: 0.0, rate: 0.0, bound: 0.0, growth: 0.0, path_delay: None, trusted: false }
+        Self {
+            t: 0.0,
+            y: 0.0,
+            rate: 0.0,
+            bound: 0.0,
+            growth: 0.0,
+            path_delay: None,
+            trusted: false,
+            pairs: 0,
+            free: TRUST_PAIRS,
+        }
+    }
+
+    /// Lets the line jump for the next few pairs: the caller declares an epoch.
+    pub const fn set_free(&mut self) {
+        self.free = self.pairs.saturating_add(TRUST_PAIRS);
     }
 
     /// Takes the line on to `state.now`, steering towards its target.
@@ -81,7 +99,7 @@ impl Output {
         let now = state.now.max(self.t);
         let target = state.target + state.rate * (now - state.now);
         let mut steer = 0.0;
-        if self.trusted {
+        if self.pairs >= self.free {
             // Once trusted it moves by no jumps.
             self.y += self.rate * (now - self.t);
             let difference = target - self.y;
@@ -97,6 +115,7 @@ impl Output {
         }
         self.t = now;
         self.rate = state.rate + steer;
+        self.pairs = state.pairs;
         self.trusted = state.pairs >= TRUST_PAIRS;
         let hidden_for = CONGESTED_SAMPLES * (state.scale / CONGESTED).min(1.0);
         let hidden = 1.25 * state.scale * (2.0 - 2.0 * state.samples / hidden_for).clamp(0.0, 1.0);
@@ -115,7 +134,8 @@ impl Output {
     pub fn line(&self, local0: LocalTime, remote0: PtpTime) -> Line {
         // Casts from float saturate and take NaN as 0.
         let elapsed = (self.t * 1e9).round() as i64;
-        let remote = i128::from(remote0.nanos()) + i128::from(elapsed) + self.y.round() as i128;
+        let remote =
+            (self.y.round() as i128).saturating_add(i128::from(remote0.nanos()) + i128::from(elapsed));
         Line {
             anchor_local: local0.plus(Span::from_nanos(elapsed)),
             anchor_remote: PtpTime::clamped(remote),

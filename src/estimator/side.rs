@@ -7,7 +7,7 @@ use super::filter::{Excess, Filter, Point};
 /// Samples kept: 32 s at 8 Hz.
 pub(super) const HISTORY: usize = 256;
 /// Samples after which a young line is fitted anew: every 2 s at 8 Hz.
-const ANEW: usize = 16;
+const ANEW: u64 = 16;
 /// Up to so many samples it is fitted anew four times as often: 4 s at 8 Hz.
 const INFANT: usize = 32;
 /// Scale assumed for excess delays before any is known, ns: between a wire's and a congested radio's.
@@ -16,6 +16,9 @@ const FIRST_SCALE: f64 = 500e3;
 const GUESS: f64 = 4.0;
 /// The share of samples taken as the floor's neighbourhood: where their delays end tells how dense it is.
 const NEAR: f64 = 0.1;
+/// A second share, and how many times larger than the scale between the two that of the neighbourhood may be.
+const FAR: f64 = 0.3;
+const HOLLOW: f64 = 4.0;
 /// Least scale, ns: software stamps are no better.
 const LEAST_SCALE: f64 = 1e3;
 /// Share of the samples that lie in a tail and tell nothing of the floor.
@@ -35,11 +38,19 @@ pub(super) struct Side {
     len: usize,
     /// Samples seen in this epoch.
     pub seen: u64,
+    /// Up to so many samples the line is fitted to the whole history now and then.
+    young_until: u64,
 }
 
 impl Side {
     pub const fn new(delays: Delays) -> Self {
-        Self { delays, recent: [Point { t: 0.0, y: 0.0 }; HISTORY], len: 0, seen: 0 }
+        Self {
+            delays,
+            recent: [Point { t: 0.0, y: 0.0 }; HISTORY],
+            len: 0,
+            seen: 0,
+            young_until: HISTORY as u64,
+        }
     }
 
     pub fn push(&mut self, point: Point) {
@@ -54,10 +65,21 @@ impl Side {
         &self.recent[..self.len]
     }
 
-    /// Whether the history reaches back to the epoch's first sample, and it is time to make use of that.
+    /// Whether the line is young and it is time to fit it to the whole history.
     pub fn begins_anew(&self) -> bool {
-        let every = if self.len <= INFANT { INFANT / 8 } else { ANEW };
-        self.seen == self.len as u64 && self.len >= INFANT / 4 && self.len % every == 0
+        let every = if self.len <= INFANT { INFANT as u64 / 8 } else { ANEW };
+        self.seen <= self.young_until && self.len >= INFANT / 4 && self.seen % every == 0
+    }
+
+    /// Forgets the samples, not what they taught of the delays.
+    pub const fn forget(&mut self) {
+        self.len = 0;
+        self.rejuvenate();
+    }
+
+    /// The line was wrong, so it is young again.
+    pub const fn rejuvenate(&mut self) {
+        self.young_until = self.seen.saturating_add(HISTORY as u64);
     }
 
     /// How often to learn the delays from the fit and fit again: the first few samples start from a mere guess.
@@ -81,7 +103,11 @@ impl Side {
     pub fn excess(&self) -> Excess {
         let n = self.delays.count();
         // An exponential density has -ln(1 - p) scales below its quantile p.
-        let learned = (self.delays.quantile(NEAR) / -(1.0 - NEAR).ln()).max(LEAST_SCALE);
+        let near = self.delays.quantile(NEAR);
+        let first = near / -(1.0 - NEAR).ln();
+        // And so many between two quantiles. Where the floor's neighbourhood is hollow, the line is too high.
+        let spread = (self.delays.quantile(FAR) - near) / ((1.0 - NEAR) / (1.0 - FAR)).ln();
+        let learned = first.min(HOLLOW * spread).max(LEAST_SCALE);
         let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
         Excess { scale, tail: TAIL, late: LATE }
     }

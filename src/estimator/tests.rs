@@ -119,6 +119,16 @@ impl Link {
             self.estimator.exchange(Exchange { sent: self.local(), received }, self.local());
         }
         self.judge(outcome.stepped);
+        if std::env::var("DBG").is_ok() {
+            println!(
+                "{:.2} err {:.1} bound {:.1} {:?} {}",
+                self.now as f64 * 1e-9,
+                self.errors.last().unwrap() / 1e3,
+                self.bounds.last().unwrap() / 1e3,
+                outcome,
+                self.estimator.track.as_ref().unwrap().debug()
+            );
+        }
         outcome
     }
 
@@ -467,7 +477,8 @@ fn a_suspend_moves_line_and_history() {
     link.estimator.shift(Span::from_nanos(3_599_999_000_000));
     let after = link.estimator.line().unwrap();
     assert_eq!(after.anchor_local, before.anchor_local);
-    assert_eq!(after.anchor_remote.since(before.anchor_remote).nanos(), 3_599_999_000_000);
+    let moved = after.anchor_remote.since(before.anchor_remote).nanos() - 3_599_999_000_000;
+    assert!(moved.abs() < 2_000, "{moved}");
     assert!(after.error_ns > 1_000_000 + before.error_ns);
     link.look();
     link.run(10);

@@ -28,6 +28,12 @@ const FAR: f64 = 1.5e9;
 const YOUNG_LATE: f64 = 110e6;
 /// Samples in which a line is young.
 const YOUNG: u64 = 24;
+/// Samples so few that none can be called an outlier.
+const INFANT: u64 = 8;
+/// Standard deviations above a line whose rate is not known yet from which on the line is in doubt.
+const SURPRISE: f64 = 4.0;
+/// A share of next to nothing, whose logarithm still exists.
+const NEVER: f64 = 1e-30;
 /// Samples in a row that make a step.
 const STEP_SAMPLES: usize = 3;
 /// How far those may lie apart, ns: a beacon interval and some.
@@ -172,7 +178,7 @@ impl Track {
         self.down.push(point);
 
         let limit = Side::limit(sigma);
-        if r > limit && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
+        if r > limit && self.down.seen > INFANT && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
             self.lift(h, point.y);
             self.publish(now, 0.0);
             return Verdict::Used;
@@ -181,11 +187,22 @@ impl Track {
             return Verdict::Step(self.restart(self.pending));
         }
         let mut excess = self.down.excess();
+        if self.down.seen <= INFANT {
+            // Among the first few a late stamp cannot be told from a lucky sample; a wrong guess is soon put right.
+            excess.late = NEVER;
+        }
         if self.hold.is_some() {
             // Nothing but a sample above the line says anything of it now.
             excess.tail = 0.99;
         } else {
             self.down.delays.add(-r);
+        }
+        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > SAME_RATE * SAME_RATE;
+        if unsure && r > SURPRISE * sigma && (r <= limit || self.down.seen <= INFANT) && self.hold.is_none() {
+            // A truncated normal so far out is far too sure of itself.
+            self.steady.p[0][0] += r * r;
+            self.agile.p[0][0] += r * r;
+            self.down.rejuvenate();
         }
         let steady = self.steady.update(h, point.y, 1.0, excess);
         let agile = self.agile.update(h, point.y, 1.0, excess);
@@ -245,6 +262,11 @@ impl Track {
         }
         self.agile = self.steady;
         self.score = 0.0;
+        if returned == 0.0 && self.steady.p[1][1] > SAME_RATE * SAME_RATE {
+            // Nor was the rate known.
+            self.down.rejuvenate();
+            self.begin_anew();
+        }
         self.follow_former();
     }
 
@@ -355,11 +377,7 @@ impl Track {
         for _ in 0..self.down.rounds() {
             let Some(down) = fit(self.down.recent(), self.prior, self.down.excess()) else { return };
             let mirrored = (-self.prior.0, self.prior.1);
-            let up = if self.up.seen >= 4 && self.up.seen <= self.up.recent().len() as u64 {
-                fit(self.up.recent(), mirrored, self.up.excess())
-            } else {
-                None
-            };
+            let up = if self.up.seen >= 4 { fit(self.up.recent(), mirrored, self.up.excess()) } else { None };
             let both = up.and_then(|up| down.state_with(&up, self.prior));
             let ceiling = self.steady.x[0] + self.steady.x[2];
             let gap_variance = self.steady.p[2][2];
@@ -457,10 +475,18 @@ impl Track {
     pub fn shift(&mut self, by: Span) {
         /// How well a suspend's length is known, standard deviation, ns.
         const SUSPEND: f64 = 1e6;
+        /// What the rate may have changed by meanwhile, ns/s.
+        const CHANGE: f64 = 1e3;
         self.remote0 = self.remote0.plus(by);
         for f in [&mut self.steady, &mut self.agile] {
             f.p[0][0] += SUSPEND * SUSPEND;
+            f.p[1][1] += CHANGE * CHANGE;
         }
+        // The line of before and the samples of after need not meet.
+        self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
+        self.down.forget();
+        self.up.forget();
+        self.output.set_free();
         self.publish(self.local0, 0.0);
     }
 
@@ -499,5 +525,9 @@ impl Track {
 
     pub fn line(&self) -> Line {
         self.output.line(self.local0, self.remote0)
+    }
+    pub fn debug(&self) -> String {
+        let t = self;
+        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
     }
 }
