@@ -26,8 +26,10 @@ impl Delays {
 
     /// Enters one excess delay in nanoseconds.
     pub fn add(&mut self, delay: f64) {
-        let bin = bin_of(delay);
-        self.bins[bin] += self.weight;
+        if delay < 0.0 {
+            return;
+        }
+        self.bins[bin_of(delay)] += self.weight;
         self.total += self.weight;
         // Newer entries weigh more instead of older ones less: one addition per sample.
         self.weight *= 1.0 + 1.0 / MEMORY;

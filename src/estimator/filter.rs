@@ -18,6 +18,13 @@ pub(super) struct Filter {
     pub p: [[f64; 3]; 3],
 }
 
+/// A measurement relative to the track's first: time in s, remote minus local in ns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Point {
+    pub t: f64,
+    pub y: f64,
+}
+
 /// What is known of the excess delays in one direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Excess {
@@ -25,23 +32,20 @@ pub(super) struct Excess {
     pub scale: f64,
     /// Share of the samples that lie in a flat tail and tell nothing of the floor.
     pub tail: f64,
+    /// Share of the samples that seem to arrive early, for their send stamp was read late.
+    pub late: f64,
 }
 
-/// Power of the rate's random walk, (ns/s)^2 per second: crystals wander by some 0.01 ppm per root second, and a
-/// temperature cycle of some minutes adds as much again.
-pub(super) const WANDER: f64 = 20.0 * 20.0;
 /// Power of the gap's random walk, ns^2 per second: 0.1 us per root second.
 const GAP_WANDER: f64 = 100.0 * 100.0;
 /// Width of the tail's flat density, ns: delays on Wi-Fi reach about a beacon interval.
-const TAIL_WIDTH: f64 = 100e6;
-/// Share of pairs whose send stamp was read late, so that they seem to arrive before they left (field guide 1.14).
-const LATE_SHARE: f64 = 0.005;
+pub(super) const TAIL_WIDTH: f64 = 100e6;
 /// Scale of that lateness, ns (30 us to 2.3 ms were seen).
-const LATE_SCALE: f64 = 1e6;
+pub(super) const LATE_SCALE: f64 = 1e6;
 
 impl Filter {
-    /// Moves the state to time `t`; never backwards.
-    pub fn predict(&mut self, t: f64) {
+    /// Moves the state to time `t`, never backwards, while the rate wanders with the power `wander`.
+    pub fn predict(&mut self, t: f64, wander: f64) {
         let dt = t - self.t;
         if !(dt > 0.0) {
             return;
@@ -49,10 +53,10 @@ impl Filter {
         self.t = t;
         self.x[0] += self.x[1] * dt;
         let p = &mut self.p;
-        p[0][0] += dt * (2.0 * p[0][1] + dt * p[1][1]) + WANDER * dt * dt * dt / 3.0;
-        p[0][1] += dt * p[1][1] + WANDER * dt * dt / 2.0;
+        p[0][0] += dt * (2.0 * p[0][1] + dt * p[1][1]) + wander * dt * dt * dt / 3.0;
+        p[0][1] += dt * p[1][1] + wander * dt * dt / 2.0;
         p[0][2] += dt * p[1][2];
-        p[1][1] += WANDER * dt;
+        p[1][1] += wander * dt;
         p[2][2] += GAP_WANDER * dt;
         p[1][0] = p[0][1];
         p[2][0] = p[0][2];
@@ -68,10 +72,13 @@ impl Filter {
         (mean, ph[0] * h[0] + ph[1] * h[1] + ph[2] * h[2], ph)
     }
 
-    /// Takes in a value that lies below `h . x` (`sign` +1) or above it (-1) by an excess delay.
-    pub fn update(&mut self, h: [f64; 3], value: f64, sign: f64, excess: Excess) {
+    /// Takes in a value that lies below `h . x` (`sign` +1) or above it (-1) by an excess delay. Returns the logarithm
+    /// of the value's likelihood.
+    pub fn update(&mut self, h: [f64; 3], value: f64, sign: f64, excess: Excess) -> f64 {
         let (mean, variance, ph) = self.project(h);
-        let Some((shift, ratio)) = posterior(sign * (value - mean), variance, excess) else { return };
+        let Some((shift, ratio, likelihood)) = posterior(sign * (value - mean), variance, excess) else {
+            return 0.0;
+        };
         let gain = sign * shift / variance;
         let shrink = (1.0 - ratio) / variance;
         for i in 0..3 {
@@ -80,38 +87,28 @@ impl Filter {
                 self.p[i][j] -= ph[i] * ph[j] * shrink;
             }
         }
+        likelihood
     }
 }
 
 /// The value of a normal variable with mean 0 and `variance` that was seen at `y`, below itself by an excess delay:
-/// its new mean, and its new variance as a ratio to the old.
-fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
+/// its new mean, its new variance as a ratio to the old, and the logarithm of the likelihood.
+fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let s = variance.sqrt();
     if !(s > 0.0) || !y.is_finite() {
         return None;
     }
-    // Each part: log weight, mean, variance.
-    let a = y / s + s / excess.scale;
-    let (ln_q, h) = upper_tail(a);
+    // Each part: log weight, mean, ratio of variances. Where the variable lies above a limit, it is a truncated normal.
     let slope = s / excess.scale;
-    let core = (
-        ((1.0 - excess.tail - LATE_SHARE) / excess.scale).ln()
-            + y / excess.scale
-            + 0.5 * slope * slope
-            + ln_q,
-        y + s * (h - a),
-        (1.0 - h * (h - a)).max(1e-9),
-    );
-    let (ln_q, h) = upper_tail(y / s);
-    let tail = ((excess.tail / TAIL_WIDTH).ln() + ln_q, s * h, (1.0 - h * (h - y / s)).max(1e-9));
+    let (ln_q, rest, ratio) = upper_tail(y / s + slope);
+    let weight = ((1.0 - excess.tail - excess.late) / excess.scale).ln();
+    let core = (weight + y / excess.scale + 0.5 * slope * slope + ln_q, y + s * rest, ratio);
+    let (ln_q, rest, ratio) = upper_tail(y / s);
+    let tail = ((excess.tail / TAIL_WIDTH).ln() + ln_q, y + s * rest, ratio);
     let slope = s / LATE_SCALE;
-    let b = -y / s + slope;
-    let (ln_q, h) = upper_tail(b);
-    let late = (
-        (LATE_SHARE / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q,
-        y - s * (h - b),
-        (1.0 - h * (h - b)).max(1e-9),
-    );
+    let (ln_q, rest, ratio) = upper_tail(slope - y / s);
+    let late =
+        ((excess.late / LATE_SCALE).ln() - y / LATE_SCALE + 0.5 * slope * slope + ln_q, y - s * rest, ratio);
     let top = core.0.max(tail.0).max(late.0);
     let parts = [core, tail, late].map(|(w, m, v)| ((w - top).exp(), m, v));
     let sum: f64 = parts.iter().map(|p| p.0).sum();
@@ -119,30 +116,29 @@ fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64)> {
     let second =
         parts.iter().map(|p| p.0 * (p.2 * variance + (p.1 - mean) * (p.1 - mean))).sum::<f64>() / sum;
     let ratio = second / variance;
-    (mean.is_finite() && ratio.is_finite()).then_some((mean, ratio))
+    let likelihood = top + sum.ln();
+    (mean.is_finite() && ratio.is_finite() && likelihood.is_finite()).then_some((mean, ratio, likelihood))
 }
 
-/// Logarithm of the normal distribution's upper tail at `x`, and density over tail (inverse Mills ratio) there.
-fn upper_tail(x: f64) -> (f64, f64) {
+/// Of the standard normal distribution above `x`: the logarithm of its share, its mean less `x`, and its variance.
+fn upper_tail(x: f64) -> (f64, f64, f64) {
     const LN_ROOT_TWO_PI: f64 = 0.918_938_533_204_672_7;
+    /// From here on the polynomial is too coarse and the continued fraction good enough with this many terms.
+    const FAR: f64 = 2.0;
+    const TERMS: usize = 24;
     let ln_density = -0.5 * x * x - LN_ROOT_TWO_PI;
-    if x > 2.0 {
-        // Laplace's continued fraction.
-        let mut c = x;
-        let mut k = 24.0;
-        while k > 0.0 {
-            c = x + k / c;
-            k -= 1.0;
-        }
-        return (ln_density - c.ln(), c);
-    }
-    // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
-    let z = x.abs();
-    let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let poly = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let density = ln_density.exp();
-    let upper = if x >= 0.0 { density * poly } else { 1.0 - density * poly };
-    (upper.ln(), density / upper)
+    let (ln_share, rest) = if x > FAR {
+        // Laplace's continued fraction; the mean less x is its fractional part, so nothing cancels however far out.
+        let rest = (1..=TERMS).rev().fold(0.0, |rest, k| k as f64 / (x + rest));
+        (ln_density - (x + rest).ln(), rest)
+    } else {
+        // Abramowitz and Stegun 26.2.17, |error| < 7.5e-8.
+        let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
+        let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
+        let beyond = ln_density.exp() * series.into_iter().fold(0.0, |sum, c| t * (c + sum));
+        let share = if x >= 0.0 { beyond } else { 1.0 - beyond };
+        (share.ln(), ln_density.exp() / share - x)
+    };
+    // The variance falls as 1/x^2; the bound keeps rounding from making it negative.
+    (ln_share, rest, (1.0 - (x + rest) * rest).max(0.25 / (1.0 + x * x)).min(1.0))
 }

@@ -1,1 +1,3 @@
 //! What the replay example and the benches share.
+
+pub mod traces;

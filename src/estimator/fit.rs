@@ -1,0 +1,169 @@
+//! The line that a short history as a whole speaks for.
+//!
+//! Taken one by one, the first samples of a session are judged with a poor idea of the delays and of the rate, and what
+//! they did to the filter stays. Here the posterior of the rate is summed up over a grid; for each rate the floor lies
+//! just above the highest point. That is exact where the filter approximates, cannot fail to converge, and costs a few
+//! hundred microseconds when done for 256 points, so it is done at 8, 16, .. 256 points only.
+#![forbid(unsafe_code)]
+
+use super::filter::{Excess, Filter, Point, LATE_SCALE, TAIL_WIDTH};
+
+/// Nodes of the rate's grid; the grid is refined around what the last one found, so few are enough.
+const NODES: usize = 25;
+/// Refinements of the grid at most.
+const PASSES: usize = 4;
+/// Late stamps left out at most.
+const MOST_LATE: usize = 12;
+/// Reach of the grid in standard deviations.
+const REACH: f64 = 4.0;
+/// Log odds on top of the likelihoods that it takes to call a stamp late: the floor's lucky samples look alike.
+const LATE_ODDS: f64 = 4.0;
+/// Points of which one may be stamped late: in fewer a late stamp cannot be told from a lucky sample.
+const LATE_POINTS: usize = 16;
+/// No stamp was seen this late, ns (the worst was 2.3 ms, field guide 1.14).
+pub(super) const LATE_MOST: f64 = 5e6;
+
+/// A straight line with its uncertainty: floor and rate at the time of the newest point.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fit {
+    pub t: f64,
+    pub floor: f64,
+    pub rate: f64,
+    /// Variance of the rate.
+    pub rate_variance: f64,
+    /// What the floor moves by per unit of rate, and its variance once the rate is known.
+    pub slope: f64,
+    pub rest: f64,
+}
+
+/// Fits `points`, newest first, from below; `prior` is mean and standard deviation of the rate.
+pub(super) fn fit(points: &[Point], prior: (f64, f64), excess: Excess) -> Option<Fit> {
+    let now = points.first()?.t;
+    let (mut centre, mut half) = (prior.0, REACH * prior.1);
+    let mut found = None;
+    for _ in 0..PASSES {
+        let (floor, rate, [ll, lf, ff]) = sum_up(points, now, centre, half, prior, excess);
+        let least = excess.scale / points.len() as f64;
+        // A grid far coarser than the posterior sees one node only: its spacing is then the uncertainty.
+        let spacing = 2.0 * half / (NODES - 1) as f64;
+        let rate_variance = ff.max(0.01 * spacing * spacing);
+        let slope = lf / rate_variance;
+        let rest = (ll - slope * lf).max(0.0) + least * least;
+        found = Some(Fit { t: now, floor, rate, rate_variance, slope, rest });
+        if ff.sqrt() > spacing {
+            break;
+        }
+        (centre, half) = (rate, (REACH * ff.sqrt()).max(1.5 * spacing));
+    }
+    found.filter(|f| {
+        let sound = f.floor.is_finite() && f.rest.is_finite() && f.slope.is_finite() && f.rate_variance > 0.0;
+        sound && (f.rate - prior.0).abs() < REACH * prior.1
+    })
+}
+
+/// Mean floor, mean rate and their (co)variances over a grid of rates.
+fn sum_up(
+    points: &[Point],
+    now: f64,
+    centre: f64,
+    half: f64,
+    prior: (f64, f64),
+    excess: Excess,
+) -> (f64, f64, [f64; 3]) {
+    let mut nodes = [(0.0, 0.0, 0.0); NODES];
+    for (i, node) in nodes.iter_mut().enumerate() {
+        let offset = half * (2.0 * i as f64 / (NODES - 1) as f64 - 1.0);
+        let (likelihood, floor) = at_rate(points, now, centre + offset, excess);
+        let off = (centre + offset - prior.0) / prior.1;
+        *node = (likelihood - 0.5 * off * off, floor, offset);
+    }
+    let top = nodes.iter().map(|n| n.0).fold(f64::MIN, f64::max);
+    // Floors relative to the first node's, lest large numbers cancel.
+    let base = nodes[0].1;
+    let mut sums = [0.0; 6];
+    for (weight, floor, f) in nodes {
+        let (w, l) = ((weight - top).exp(), floor - base);
+        for (sum, term) in sums.iter_mut().zip([1.0, l, f, l * l, l * f, f * f]) {
+            *sum += w * term;
+        }
+    }
+    let [w, l, f, ll, lf, ff] = sums;
+    let (l, f) = (l / w, f / w);
+    (base + l, centre + f, [ll / w - l * l, lf / w - l * f, ff / w - f * f])
+}
+
+/// Log likelihood and floor at `now` of a line of the given rate just above all points but those stamped late.
+fn at_rate(points: &[Point], now: f64, rate: f64, excess: Excess) -> (f64, f64) {
+    let ys = || points.iter().map(|p| p.y - rate * (p.t - now));
+    // The highest ones, in falling order.
+    let mut tops = [f64::MIN; MOST_LATE + 1];
+    for mut y in ys() {
+        if y > tops[MOST_LATE] {
+            for top in &mut tops {
+                if *top < y {
+                    y = std::mem::replace(top, y);
+                }
+            }
+        }
+    }
+    let density = (1.0 - excess.tail) / excess.scale;
+    let late = excess.late / LATE_SCALE;
+    // Leaving one out costs this much likelihood, and gains what the floor then lies nearer to all others.
+    let cost = (density / late).ln().max(0.0) + LATE_ODDS;
+    let gain = |m: usize| (tops[0] - tops[m]) * points.len() as f64 * density - m as f64 * cost;
+    let most = if points.len() < LATE_POINTS { 0 } else { MOST_LATE.min(points.len() / LATE_POINTS) };
+    let plausible = (0..=most).take_while(|m| tops[0] - tops[*m] < LATE_MOST);
+    let best = plausible.max_by(|a, b| gain(*a).total_cmp(&gain(*b))).unwrap_or(0);
+    let floor = tops[best] + excess.scale / points.len() as f64;
+    let tail = excess.tail / TAIL_WIDTH;
+    let one = |y: f64| {
+        if y > floor {
+            late * ((floor - y) / LATE_SCALE).exp()
+        } else {
+            density * ((y - floor) / excess.scale).exp() + tail
+        }
+    };
+    // A product of several densities costs one logarithm; none is small enough for eight to underflow.
+    let mut sum = 0.0;
+    let mut product = 1.0;
+    for (i, y) in ys().enumerate() {
+        product *= one(y).max(1e-30);
+        if i % 8 == 7 {
+            sum += product.ln();
+            product = 1.0;
+        }
+    }
+    (sum + product.ln(), floor)
+}
+
+impl Fit {
+    /// The filter's state from the fit of one direction.
+    pub fn state(&self) -> Filter {
+        let ff = self.rate_variance;
+        let lf = self.slope * ff;
+        let ll = self.rest + self.slope * lf;
+        Filter { t: self.t, x: [self.floor, self.rate, 0.0], p: [[ll, lf, 0.0], [lf, ff, 0.0], [0.0; 3]] }
+    }
+
+    /// The filter's state from the fits of both directions (`up` fits mirrored points), which share one prior rate.
+    pub fn state_with(&self, up: &Self, prior: (f64, f64)) -> Option<Filter> {
+        let up_rate = -up.rate;
+        let known = 1.0 / (prior.1 * prior.1);
+        let (wd, wu) = (1.0 / self.rate_variance, 1.0 / up.rate_variance);
+        let weight = wd + wu - known;
+        let ff = 1.0 / weight;
+        let rate = (wd * self.rate + wu * up_rate - known * prior.0) * ff;
+        let apart = self.t - up.t;
+        // Mirrored twice, so the slope keeps its sign; it is carried to the time of the down fit.
+        let up_slope = up.slope + apart;
+        let floor = self.floor + self.slope * (rate - self.rate);
+        let ceiling = -up.floor + up_rate * apart + up_slope * (rate - up_rate);
+        let ll = self.rest + self.slope * self.slope * ff;
+        let cc = up.rest + up_slope * up_slope * ff;
+        let lc = self.slope * up_slope * ff;
+        let (lf, cf) = (self.slope * ff, up_slope * ff);
+        let (lg, fg, gg) = (lc - ll, cf - lf, cc + ll - 2.0 * lc);
+        let p = [[ll, lf, lg], [lf, ff, fg], [lg, fg, gg]];
+        (weight > 0.0).then_some(Filter { t: self.t, x: [floor, rate, ceiling - floor], p })
+    }
+}

@@ -1,0 +1,149 @@
+//! What is published: a line without jumps that steers towards the filter's, and the bound on its error.
+#![forbid(unsafe_code)]
+
+use super::line::Line;
+use crate::time::{LocalTime, PtpTime, Span};
+
+/// Pairs before the line is trusted: it takes three to have seen that they agree.
+const TRUST_PAIRS: u64 = 3;
+/// Exchanges before the path delay is named.
+const TRUST_EXCHANGES: u64 = 4;
+/// Time constant of the steering, s: slow enough to hide the filter's own noise, fast against a rate's change.
+const STEER: f64 = 3.0;
+/// While a line is young the time constant is this part of its age, and at least this many seconds.
+const YOUNG_STEER: f64 = 0.1;
+const LEAST_STEER: f64 = 0.3;
+/// Age up to which the line may steer as fast as it takes, s.
+const YOUNG: f64 = 8.0;
+/// Limit of the steering after that, ns/s: 50 ppm cannot be heard.
+const MAX_STEER: f64 = 50e3;
+/// What goes beyond this difference, ns, is steered out over about this time, s: a line that is wrong by a millisecond
+/// had better be quick.
+const SLOW_MOST: f64 = 350e3;
+const LONG_STEER: f64 = 3.0;
+/// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
+const BOUND_SIGMA: f64 = 6.0;
+/// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
+const BOUND_NEAR: f64 = 4.0;
+/// Noise of the stamps, ns.
+const BOUND_LEAST: f64 = 4e3;
+/// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.
+const BOUND_WANDER: f64 = 100.0;
+/// A link whose delays spread by this much may have been congested from the start, ns,
+const CONGESTED: f64 = 3e6;
+/// so that its least delay may not show for so many samples (3 min at 8 Hz).
+const CONGESTED_SAMPLES: f64 = 1440.0;
+/// Share of the round trip's least delay by which its halves may differ: all of it. Nothing but the sum can be observed,
+/// so half the round trip bounds the error of splitting it evenly (as NTP's root distance has it).
+const ASYMMETRY: f64 = 1.0;
+
+/// What the tracking knows at one instant; times in s, the rest in ns (per s).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    pub now: f64,
+    pub target: f64,
+    pub rate: f64,
+    pub sigma: f64,
+    pub rate_sigma: f64,
+    /// Excess delay that one in fifty samples stays below.
+    pub near: f64,
+    /// Scale of the excess delays.
+    pub scale: f64,
+    /// Samples these were learned from.
+    pub samples: f64,
+    pub pairs: u64,
+    /// Least round trip, where exchanges work.
+    pub gap: Option<f64>,
+    pub exchanges: u64,
+    /// What samples that contradict the line add to the bound.
+    pub doubt: f64,
+}
+
+/// The published line in the epoch's coordinates.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    t: f64,
+    y: f64,
+    rate: f64,
+    bound: f64,
+    growth: f64,
+    path_delay: Option<f64>,
+    trusted: bool,
+    /// Pairs behind the line, and how many there must be before it may jump no more.
+    pairs: u64,
+    free: u64,
+}
+
+impl Output {
+    pub const fn new() -> Self {
+        Self {
+            t: 0.0,
+            y: 0.0,
+            rate: 0.0,
+            bound: 0.0,
+            growth: 0.0,
+            path_delay: None,
+            trusted: false,
+            pairs: 0,
+            free: TRUST_PAIRS,
+        }
+    }
+
+    /// Lets the line jump for the next few pairs: the caller declares an epoch.
+    pub const fn set_free(&mut self) {
+        self.free = self.pairs.saturating_add(TRUST_PAIRS);
+    }
+
+    /// Takes the line on to `state.now`, steering towards its target.
+    pub fn follow(&mut self, state: State) {
+        let now = state.now.max(self.t);
+        let target = state.target + state.rate * (now - state.now);
+        let mut steer = 0.0;
+        if self.pairs >= self.free {
+            // Once trusted it moves by no jumps.
+            self.y += self.rate * (now - self.t);
+            let difference = target - self.y;
+            let constant = (now * YOUNG_STEER).clamp(LEAST_STEER, STEER);
+            let limit = if now < YOUNG {
+                f64::MAX
+            } else {
+                MAX_STEER + (difference.abs() - SLOW_MOST).max(0.0) / LONG_STEER
+            };
+            steer = (difference / constant).clamp(-limit, limit);
+        } else {
+            self.y = target;
+        }
+        self.t = now;
+        self.rate = state.rate + steer;
+        self.pairs = state.pairs;
+        self.trusted = state.pairs >= TRUST_PAIRS;
+        let hidden_for = CONGESTED_SAMPLES * (state.scale / CONGESTED).min(1.0);
+        let hidden = 1.25 * state.scale * (2.0 - 2.0 * state.samples / hidden_for).clamp(0.0, 1.0);
+        self.bound = BOUND_SIGMA * state.sigma
+            + BOUND_NEAR * state.near
+            + BOUND_LEAST
+            + hidden
+            + (target - self.y).abs()
+            + state.doubt
+            + state.gap.map_or(0.0, |g| ASYMMETRY * 0.5 * g);
+        self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + BOUND_WANDER;
+        self.path_delay = state.gap.filter(|_| state.exchanges >= TRUST_EXCHANGES).map(|g| 0.5 * g);
+    }
+
+    /// The line for readers, given the epoch's first sample.
+    pub fn line(&self, local0: LocalTime, remote0: PtpTime) -> Line {
+        // Casts from float saturate and take NaN as 0.
+        let elapsed = (self.t * 1e9).round() as i64;
+        let remote =
+            (self.y.round() as i128).saturating_add(i128::from(remote0.nanos()) + i128::from(elapsed));
+        Line {
+            anchor_local: local0.plus(Span::from_nanos(elapsed)),
+            anchor_remote: PtpTime::clamped(remote),
+            rate: self.rate * 1e-9,
+            error_ns: self.bound.ceil() as u64,
+            error_growth: self.growth * 1e-9,
+            path_delay_ns: self.path_delay.map(|d| d.round() as u64),
+            trusted: self.trusted,
+        }
+    }
+}

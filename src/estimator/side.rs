@@ -1,0 +1,155 @@
+//! One direction of the path: its latest samples and what they say of its excess delays.
+#![forbid(unsafe_code)]
+
+use super::delays::Delays;
+use super::filter::{Excess, Filter, Point};
+
+/// Samples kept: 32 s at 8 Hz.
+pub(super) const HISTORY: usize = 256;
+/// Samples after which a young line is fitted anew: every 2 s at 8 Hz.
+const ANEW: u64 = 16;
+/// Up to so many samples it is fitted anew four times as often: 4 s at 8 Hz.
+const INFANT: usize = 32;
+/// Scale assumed for excess delays before any is known, ns: between a wire's and a congested radio's.
+const FIRST_SCALE: f64 = 500e3;
+/// Samples that this guess counts for.
+const GUESS: f64 = 4.0;
+/// The share of samples taken as the floor's neighbourhood: where their delays end tells how dense it is.
+const NEAR: f64 = 0.1;
+/// A second share, and how many times larger than the scale between the two that of the neighbourhood may be.
+const FAR: f64 = 0.3;
+const HOLLOW: f64 = 4.0;
+/// Least scale, ns: software stamps are no better.
+const LEAST_SCALE: f64 = 1e3;
+/// Share of the samples that lie in a tail and tell nothing of the floor.
+const TAIL: f64 = 0.2;
+/// Share of pairs whose send stamp was read late, so that they seem to arrive before they left (field guide 1.14).
+const LATE: f64 = 0.005;
+/// Standard deviations, plus nanoseconds of stamp noise, beyond the line from which a sample contradicts it.
+const BEYOND_SIGMA: f64 = 6.0;
+const BEYOND_LEAST: f64 = 20e3;
+
+/// The latest samples of one direction, newest first. Those of the way up are stored mirrored, so that for either
+/// direction a packet that was delayed lies below the line.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub delays: Delays,
+    recent: [Point; HISTORY],
+    len: usize,
+    /// Samples seen in this epoch.
+    pub seen: u64,
+    /// Up to so many samples the line is fitted to the whole history now and then.
+    young_until: u64,
+}
+
+impl Side {
+    pub const fn new(delays: Delays) -> Self {
+        Self {
+            delays,
+            recent: [Point { t: 0.0, y: 0.0 }; HISTORY],
+            len: 0,
+            seen: 0,
+            young_until: HISTORY as u64,
+        }
+    }
+
+    pub fn push(&mut self, point: Point) {
+        self.recent.rotate_right(1);
+        self.recent[0] = point;
+        self.len = (self.len + 1).min(HISTORY);
+        self.seen = self.seen.saturating_add(1);
+    }
+
+    /// The latest samples, newest first.
+    pub fn recent(&self) -> &[Point] {
+        &self.recent[..self.len]
+    }
+
+    /// Whether the line is young and it is time to fit it to the whole history.
+    pub fn begins_anew(&self) -> bool {
+        let every = if self.len <= INFANT { INFANT as u64 / 8 } else { ANEW };
+        self.seen <= self.young_until && self.len >= INFANT / 4 && self.seen % every == 0
+    }
+
+    /// Forgets the samples, not what they taught of the delays.
+    pub const fn forget(&mut self) {
+        self.len = 0;
+        self.rejuvenate();
+    }
+
+    /// The line was wrong, so it is young again.
+    pub const fn rejuvenate(&mut self) {
+        self.young_until = self.seen.saturating_add(HISTORY as u64);
+    }
+
+    /// How often to learn the delays from the fit and fit again: the first few samples start from a mere guess.
+    pub const fn rounds(&self) -> usize {
+        if self.len <= INFANT {
+            6
+        } else {
+            2
+        }
+    }
+
+    /// Learns the delays from the history alone, against a line.
+    pub fn relearn(&mut self, line: Straight) {
+        self.delays = Delays::new();
+        for i in (0..self.len).rev() {
+            self.delays.add(line.above(&self.recent[i]));
+        }
+    }
+
+    /// What the filter may assume of the excess delays.
+    pub fn excess(&self) -> Excess {
+        let n = self.delays.count();
+        // An exponential density has -ln(1 - p) scales below its quantile p.
+        let near = self.delays.quantile(NEAR);
+        let first = near / -(1.0 - NEAR).ln();
+        // And so many between two quantiles. Where the floor's neighbourhood is hollow, the line is too high.
+        let spread = (self.delays.quantile(FAR) - near) / ((1.0 - NEAR) / (1.0 - FAR)).ln();
+        let learned = first.min(HOLLOW * spread).max(LEAST_SCALE);
+        let scale = ((learned.ln() * n + FIRST_SCALE.ln() * GUESS) / (n + GUESS)).exp();
+        Excess { scale, tail: TAIL, late: LATE }
+    }
+
+    /// How far beyond the line a sample contradicts it.
+    pub fn limit(sigma: f64) -> f64 {
+        BEYOND_SIGMA * sigma + BEYOND_LEAST
+    }
+
+    /// Of the `among` latest samples, how many lie beyond the line by more than `limit`, and by how much at most.
+    pub fn beyond(&self, line: Straight, among: usize, limit: f64) -> (usize, f64) {
+        let beyond = self.recent().iter().take(among).map(|p| -line.above(p)).filter(|r| *r > limit);
+        beyond.fold((0, 0.0), |(n, most), r| (n + 1, r.max(most)))
+    }
+}
+
+/// A line in the coordinates of a [`Side`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Straight {
+    pub t: f64,
+    pub y: f64,
+    pub rate: f64,
+}
+
+impl Straight {
+    /// The down floor of a filter.
+    pub fn floor(filter: &Filter) -> Self {
+        Self { t: filter.t, y: filter.x[0], rate: filter.x[1] }
+    }
+
+    /// The up ceiling of a filter, mirrored.
+    pub fn ceiling(filter: &Filter) -> Self {
+        Self { t: filter.t, y: -(filter.x[0] + filter.x[2]), rate: -filter.x[1] }
+    }
+
+    /// Its value at `t`.
+    pub fn at(self, t: f64) -> f64 {
+        self.y + self.rate * (t - self.t)
+    }
+
+    /// How far it runs above a point, ns.
+    pub fn above(self, point: &Point) -> f64 {
+        self.at(point.t) - point.y
+    }
+}

@@ -1,0 +1,533 @@
+//! One epoch: the filters, and the verdicts on samples that contradict them.
+#![forbid(unsafe_code)]
+
+use super::delays::Delays;
+use super::filter::{Excess, Filter, Point};
+use super::fit::{fit, LATE_MOST};
+use super::line::Line;
+use super::output::{Output, State};
+use super::side::{Side, Straight};
+use crate::time::{LocalTime, PtpTime, Span};
+
+/// No two crystals differ by more, ns/s.
+const MAX_RATE: f64 = 300e3;
+/// Power of the rate's random walk, (ns/s)^2 per second: crystals wander by some 0.01 ppm per root second, and a
+/// temperature cycle of some minutes adds as much again.
+const WANDER: f64 = 20.0 * 20.0;
+/// The same for the agile filter, which stands for "the rate has changed".
+const AGILE_WANDER: f64 = 4000.0 * 4000.0;
+/// Log likelihood ratio of the agile to the steady filter that proves a change of rate (Page's test).
+const CHANGE: f64 = 8.0;
+/// A change of rate beyond this is no crystal's but a queue's, ns/s.
+const CRYSTAL_CHANGE: f64 = 80e3;
+/// A sample above the line by more cannot be a late stamp, nor be explained by any network, ns.
+const STEP: f64 = 50e6;
+/// No queue delays a packet by this much, ns.
+const FAR: f64 = 1.5e9;
+/// A young line may itself sit this much too late (a beacon interval), ns.
+const YOUNG_LATE: f64 = 110e6;
+/// Samples in which a line is young.
+const YOUNG: u64 = 24;
+/// Samples so few that none can be called an outlier.
+const INFANT: u64 = 8;
+/// Standard deviations above a line whose rate is not known yet from which on the line is in doubt.
+const SURPRISE: f64 = 4.0;
+/// A share of next to nothing, whose logarithm still exists.
+const NEVER: f64 = 1e-30;
+/// Samples in a row that make a step.
+const STEP_SAMPLES: usize = 3;
+/// How far those may lie apart, ns: a beacon interval and some.
+const STEP_SPREAD: f64 = 150e6;
+/// Samples by which a run of late ones is judged: 8 s at 8 Hz.
+const RUN: usize = 64;
+/// Samples of such a run by which a step back is told from a queue: 2 s at 8 Hz.
+const STEP_BACK_RUN: usize = 16;
+/// Log probability below which a run of late samples is no accident.
+const IMPROBABLE: f64 = -16.0;
+/// A line coasts at most this long, s; then the path has changed for good.
+const LONGEST_HOLD: f64 = 180.0;
+/// A measurement from further back than this is of no use, s.
+const TOO_OLD: f64 = 10.0;
+/// Rates closer than this are those of one crystal, ns/s.
+const SAME_RATE: f64 = 3e3;
+/// For so long may a change of rate downwards turn out to have been the path's growth, s.
+const DOUBT: f64 = 240.0;
+/// Nor does a path grow by more, ns.
+const MOST_GROWTH: f64 = 4e6;
+
+/// A line has seen the path's floor after so many samples (30 s at 8 Hz).
+const MATURE: u64 = 240;
+/// For so long may a path be longer before its former floor is given up, s.
+const LONGEST_GROWTH: f64 = 900.0;
+
+/// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
+const BOUND_GROWTH: f64 = 1.2;
+
+/// What a pair did.
+pub(super) enum Verdict {
+    Used,
+    Outlier,
+    /// The timeline stepped; these are its first samples, oldest first.
+    Step(Restart),
+}
+
+/// What a new epoch begins with.
+pub(super) struct Restart {
+    pub samples: [(LocalTime, PtpTime); STEP_SAMPLES],
+    pub rate: f64,
+    pub delays: [Delays; 2],
+}
+
+/// Where the floor ran before the path, or the rate, changed.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    line: Straight,
+    since: f64,
+    /// By how much the rate fell.
+    fall: f64,
+    /// The path has grown: this line is still the better guess of the time, so it is the one published.
+    holds: bool,
+}
+
+/// The state of one epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    local0: LocalTime,
+    remote0: PtpTime,
+    /// Mean and standard deviation of the rate before the first sample, ns/s.
+    prior: (f64, f64),
+    steady: Filter,
+    agile: Filter,
+    /// Page's sum of log likelihood ratios of agile to steady.
+    score: f64,
+    down: Side,
+    up: Side,
+    /// Samples in a row that lie where only a step puts them.
+    pending: [(LocalTime, PtpTime); STEP_SAMPLES],
+    pending_len: usize,
+    /// Since when all samples have been too late to be an accident: meanwhile the line coasts.
+    hold: Option<f64>,
+    /// The least lateness of those.
+    hold_gap: f64,
+    former: Option<Former>,
+    output: Output,
+}
+
+impl Track {
+    pub fn start(local: LocalTime, remote: PtpTime, prior: (f64, f64), delays: Option<[Delays; 2]>) -> Self {
+        let [down, up] = delays.unwrap_or_else(|| [Delays::new(), Delays::new()]);
+        let (mut down, up) = (Side::new(down), Side::new(up));
+        let scale = down.excess().scale;
+        down.push(Point::default());
+        let p = [[scale * scale, 0.0, 0.0], [0.0, prior.1 * prior.1, 0.0], [0.0; 3]];
+        let filter = Filter { t: 0.0, x: [scale, prior.0, 0.0], p };
+        let mut track = Self {
+            local0: local,
+            remote0: remote,
+            prior,
+            steady: filter,
+            agile: filter,
+            score: 0.0,
+            down,
+            up,
+            pending: [(local, remote); STEP_SAMPLES],
+            pending_len: 0,
+            hold: None,
+            hold_gap: 0.0,
+            former: None,
+            output: Output::new(),
+        };
+        track.publish(local, 0.0);
+        track
+    }
+
+    /// The rate in effect, ns/s.
+    pub fn rate(&self) -> f64 {
+        self.steady.x[1]
+    }
+
+    fn point(&self, local: LocalTime, remote: PtpTime) -> Point {
+        let elapsed = self.elapsed(local);
+        let remote = i128::from(remote.nanos()) - i128::from(self.remote0.nanos());
+        // Only these small differences become floats: no offset, however large, loses a nanosecond.
+        Point { t: elapsed as f64 * 1e-9, y: (remote - elapsed) as f64 }
+    }
+
+    fn elapsed(&self, local: LocalTime) -> i128 {
+        i128::from(local.nanos()) - i128::from(self.local0.nanos())
+    }
+
+    pub fn pair(&mut self, local: LocalTime, remote: PtpTime, now: LocalTime) -> Verdict {
+        let point = self.point(local, remote);
+        if point.t < self.steady.t - TOO_OLD {
+            return Verdict::Outlier;
+        }
+        let mut steady = self.steady;
+        steady.predict(point.t, WANDER);
+        let h = [1.0, (point.t - steady.t).min(0.0), 0.0];
+        let (floor, variance, _) = steady.project(h);
+        let sigma = variance.max(0.0).sqrt();
+        let r = point.y - floor;
+        let young = if self.down.seen < YOUNG { YOUNG_LATE } else { 0.0 };
+        if r > STEP + 5.0 * sigma + young || r.abs() > FAR {
+            return self.far_sample(local, remote, r, now);
+        }
+        self.pending_len = 0;
+        self.steady = steady;
+        self.agile.predict(point.t, AGILE_WANDER);
+        self.down.push(point);
+
+        let limit = Side::limit(sigma);
+        if r > limit && self.down.seen > INFANT && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
+            self.lift(h, point.y);
+            self.publish(now, 0.0);
+            return Verdict::Used;
+        }
+        if self.judge_late_run(point.t, r, sigma) {
+            return Verdict::Step(self.restart(self.pending));
+        }
+        let mut excess = self.down.excess();
+        if self.down.seen <= INFANT {
+            // Among the first few a late stamp cannot be told from a lucky sample; a wrong guess is soon put right.
+            excess.late = NEVER;
+        }
+        if self.hold.is_some() {
+            // Nothing but a sample above the line says anything of it now.
+            excess.tail = 0.99;
+        } else {
+            self.down.delays.add(-r);
+        }
+        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > SAME_RATE * SAME_RATE;
+        if unsure && r > SURPRISE * sigma && (r <= limit || self.down.seen <= INFANT) && self.hold.is_none() {
+            // A truncated normal so far out is far too sure of itself.
+            self.steady.p[0][0] += r * r;
+            self.agile.p[0][0] += r * r;
+            self.down.rejuvenate();
+        }
+        let steady = self.steady.update(h, point.y, 1.0, excess);
+        let agile = self.agile.update(h, point.y, 1.0, excess);
+        if self.hold.is_none() {
+            self.judge_change(agile - steady);
+        }
+        if self.down.begins_anew() && self.hold.is_none() && self.former.is_none() {
+            self.begin_anew();
+        }
+        self.follow_former();
+        self.publish(now, if r > limit { 1.5 * r } else { 0.0 });
+        if r > limit {
+            Verdict::Outlier
+        } else {
+            Verdict::Used
+        }
+    }
+
+    /// A sample where no network can put it: three in a row are a step.
+    fn far_sample(&mut self, local: LocalTime, remote: PtpTime, r: f64, now: LocalTime) -> Verdict {
+        self.pending.rotate_left(1);
+        self.pending[STEP_SAMPLES - 1] = (local, remote);
+        self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
+        let ys = self.pending.map(|(local, remote)| self.point(local, remote).y);
+        let spread = ys.into_iter().fold(f64::MIN, f64::max) - ys.into_iter().fold(f64::MAX, f64::min);
+        if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD {
+            return Verdict::Step(self.restart(self.pending));
+        }
+        // The line may be wrong by as much as this, and by the delay of the sample itself.
+        self.publish(now, 2.0 * r.abs() + STEP_SPREAD);
+        Verdict::Outlier
+    }
+
+    fn restart(&self, samples: [(LocalTime, PtpTime); STEP_SAMPLES]) -> Restart {
+        Restart { samples, rate: self.rate(), delays: [self.down.delays.clone(), self.up.delays.clone()] }
+    }
+
+    /// Three of the last five samples beyond the line, or two of eight by more than any late stamp.
+    fn contradicted(&self, side: &Side, line: Straight, limit: f64) -> bool {
+        side.beyond(line, 5, limit).0 >= 3 || side.beyond(line, 8, limit.max(LATE_MOST)).0 >= 2
+    }
+
+    /// The floor lies higher than the line: the path got shorter, or the line was never right.
+    fn lift(&mut self, h: [f64; 3], y: f64) {
+        let (_, top) = self.down.beyond(Straight::floor(&self.steady), 5, 0.0);
+        let grown =
+            self.former.filter(|f| f.holds).map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
+        // What the path had grown by it has shrunk by; the rest is news.
+        let returned = top.min(grown).max(0.0);
+        self.steady.x[0] += returned;
+        self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
+        let before = self.steady.x[0];
+        self.steady.update(h, y, 1.0, self.down.excess());
+        self.hold = None;
+        if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
+            self.down.relearn(Straight::floor(&self.steady));
+        }
+        self.agile = self.steady;
+        self.score = 0.0;
+        if returned == 0.0 && self.steady.p[1][1] > SAME_RATE * SAME_RATE {
+            // Nor was the rate known.
+            self.down.rejuvenate();
+            self.begin_anew();
+        }
+        self.follow_former();
+    }
+
+    /// Page's test of "the rate has changed" against "it wanders as ever".
+    fn judge_change(&mut self, ratio: f64) {
+        self.score = (self.score + ratio).max(0.0);
+        if self.score <= CHANGE {
+            return;
+        }
+        self.score = 0.0;
+        if (self.agile.x[1] - self.steady.x[1]).abs() > CRYSTAL_CHANGE {
+            self.agile = self.steady;
+            return;
+        }
+        if self.agile.x[0] < self.steady.x[0] && self.former.is_none() {
+            let fall = self.steady.x[1] - self.agile.x[1];
+            self.former = Some(Former {
+                line: Straight::floor(&self.steady),
+                since: self.steady.t,
+                fall,
+                holds: false,
+            });
+        }
+        self.steady = self.agile;
+    }
+
+    /// A run of samples that all lie improbably far below the line: the path has grown, a queue has built up, or the
+    /// clock was stepped back. Meanwhile the line coasts. Returns whether it was a step.
+    fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> bool {
+        let line = Straight::floor(&self.steady);
+        let Some(since) = self.hold else {
+            self.begin_hold(t, sigma);
+            return false;
+        };
+        if -r < 5.0 * sigma + self.down.delays.quantile(0.2) {
+            self.hold = None;
+            self.agile = self.steady;
+            return false;
+        }
+        let mut gaps = [0.0; RUN];
+        let run = self.down.recent().iter().take(RUN).take_while(|p| p.t >= since);
+        let len = gaps.iter_mut().zip(run).map(|(g, p)| *g = line.above(p)).count();
+        if len < STEP_BACK_RUN {
+            return false;
+        }
+        let gaps = &mut gaps[..len];
+        gaps.sort_unstable_by(f64::total_cmp);
+        let least = gaps[0];
+        self.hold_gap = least;
+        // As tight above the new floor as above the old one: no queue does that.
+        let tight = gaps[len / 2] - least < 2.5 * self.down.delays.quantile(0.5) + 200e3;
+        if tight && least > STEP {
+            let recent = self.down.recent();
+            let samples = [recent[2], recent[1], recent[0]];
+            self.pending = samples.map(|p| self.sample(p));
+            return true;
+        }
+        let tight = gaps[len / 5] - least < 1.5 * self.down.delays.quantile(0.2) + 50e3;
+        if (tight && len == RUN) || t - since > LONGEST_HOLD {
+            // The path has grown. The filter follows, for the rate's sake; what is published does not.
+            if self.down.seen >= MATURE {
+                self.former.get_or_insert(Former { line, since: t, fall: 0.0, holds: true }).holds = true;
+            }
+            self.steady.x[0] -= least + self.down.excess().scale / len as f64;
+            self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
+            self.hold = None;
+            self.agile = self.steady;
+            self.score = 0.0;
+        }
+        false
+    }
+
+    fn begin_hold(&mut self, t: f64, sigma: f64) {
+        let line = Straight::floor(&self.steady);
+        let mut least = f64::MAX;
+        if self.down.seen < 2 * YOUNG {
+            return;
+        }
+        for (i, p) in self.down.recent().iter().take(RUN).enumerate() {
+            least = least.min(line.above(p));
+            // A crystal that changes leaves the line slowly; this is faster.
+            let abrupt = least > CRYSTAL_CHANGE * (t - p.t).max(0.5) && least > 6.0 * sigma;
+            if !abrupt {
+                return;
+            }
+            let len = i + 1;
+            if len >= 2 && len.is_power_of_two() {
+                let odds = len as f64 * self.down.delays.share_above(0.8 * least).ln();
+                if odds < IMPROBABLE {
+                    self.hold = Some(p.t);
+                    self.hold_gap = least;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A stored point as the measurement it came from.
+    fn sample(&self, point: Point) -> (LocalTime, PtpTime) {
+        let elapsed = (point.t * 1e9).round() as i128;
+        let remote = i128::from(self.remote0.nanos()) + elapsed + point.y.round() as i128;
+        (self.local0.plus(Span::from_nanos(elapsed as i64)), PtpTime::clamped(remote))
+    }
+
+    /// Begins anew from the whole history, while that holds every sample of the epoch.
+    fn begin_anew(&mut self) {
+        // A round learns what the delays look like, the next makes use of it.
+        for _ in 0..self.down.rounds() {
+            let Some(down) = fit(self.down.recent(), self.prior, self.down.excess()) else { return };
+            let mirrored = (-self.prior.0, self.prior.1);
+            let up = if self.up.seen >= 4 { fit(self.up.recent(), mirrored, self.up.excess()) } else { None };
+            let both = up.and_then(|up| down.state_with(&up, self.prior));
+            let ceiling = self.steady.x[0] + self.steady.x[2];
+            let gap_variance = self.steady.p[2][2];
+            let t = self.steady.t;
+            let mut state = both.unwrap_or_else(|| down.state());
+            state.predict(t, WANDER);
+            if both.is_none() && self.up.seen > 0 {
+                state.x[2] = ceiling - state.x[0];
+                state.p[2][2] = gap_variance;
+            }
+            self.steady = state;
+            self.down.relearn(Straight::floor(&self.steady));
+            if both.is_some() {
+                self.up.relearn(Straight::ceiling(&self.steady));
+            }
+        }
+        self.agile = self.steady;
+        self.score = 0.0;
+    }
+
+    /// Whether the floor before the last change is still of use, and which of the two is right.
+    fn follow_former(&mut self) {
+        let now = self.steady.t;
+        let Some(former) = &mut self.former else { return };
+        let grown = former.line.at(now) - self.steady.x[0];
+        let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE.max(0.25 * former.fall);
+        let over = if former.holds {
+            let returned = grown < Side::limit(sigma);
+            if returned {
+                // If the path shrank slowly, the filter took that for a rate.
+                self.steady.x[1] = former.line.rate;
+                self.steady.p[1][1] += SAME_RATE * SAME_RATE;
+                self.agile = self.steady;
+            }
+            returned || now - former.since > LONGEST_GROWTH
+        } else {
+            // A rate that falls and comes back was the path growing.
+            let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
+            former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
+            now - former.since > DOUBT
+                || grown > MOST_GROWTH
+                || grown < 0.0
+                || (settled && same_rate && !former.holds)
+        };
+        if over {
+            self.former = None;
+        } else if former.holds && same_rate {
+            former.line = Straight { t: now, y: former.line.at(now), rate: self.steady.x[1] };
+        }
+    }
+
+    pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, now: LocalTime) -> bool {
+        let Point { t, y } = self.point(sent, received);
+        let ahead = t - self.steady.t;
+        let floor = self.steady.x[0] + self.steady.x[1] * ahead;
+        let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
+        let unsure = self.pending_len > 0 || self.hold.is_some() || y < floor - Side::limit(sigma);
+        if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
+            return false;
+        }
+        let scale = self.up.excess().scale;
+        if self.up.seen == 0 {
+            for f in [&mut self.steady, &mut self.agile] {
+                f.x[2] = y - (f.x[0] + f.x[1] * ahead) - scale;
+                f.p[2] = [0.0; 3];
+                (f.p[0][2], f.p[1][2], f.p[2][2]) = (0.0, 0.0, scale * scale);
+            }
+        }
+        self.up.push(Point { t, y: -y });
+        let h = [1.0, ahead, 1.0];
+        let (ceiling, variance, _) = self.steady.project(h);
+        let limit = Side::limit(variance.max(0.0).sqrt());
+        let beyond = ceiling - y;
+        let line = Straight::ceiling(&self.steady);
+        let lower = beyond > limit && self.contradicted(&self.up, line, limit);
+        if lower {
+            let (_, top) = self.up.beyond(line, 5, 0.0);
+            self.steady.p[2][2] += top * top;
+            self.agile.p[2][2] += top * top;
+        }
+        self.up.delays.add(-beyond);
+        let model: Excess = self.up.excess();
+        let steady = self.steady.update(h, y, -1.0, model);
+        let agile = self.agile.update([1.0, t - self.agile.t, 1.0], y, -1.0, model);
+        if !lower {
+            self.judge_change(agile - steady);
+        }
+        self.publish(now, 0.0);
+        beyond <= limit || lower
+    }
+
+    /// The local clock stood still for `by`.
+    pub fn shift(&mut self, by: Span) {
+        /// How well a suspend's length is known, standard deviation, ns.
+        const SUSPEND: f64 = 1e6;
+        /// What the rate may have changed by meanwhile, ns/s.
+        const CHANGE: f64 = 1e3;
+        self.remote0 = self.remote0.plus(by);
+        for f in [&mut self.steady, &mut self.agile] {
+            f.p[0][0] += SUSPEND * SUSPEND;
+            f.p[1][1] += CHANGE * CHANGE;
+        }
+        // The line of before and the samples of after need not meet.
+        self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
+        self.down.forget();
+        self.up.forget();
+        self.output.set_free();
+        self.publish(self.local0, 0.0);
+    }
+
+    fn publish(&mut self, now: LocalTime, doubt: f64) {
+        let rate = &mut self.steady.x[1];
+        *rate = rate.clamp(-MAX_RATE, MAX_RATE);
+        let now = (self.elapsed(now) as f64 * 1e-9).max(self.steady.t);
+        let floor = Straight::floor(&self.steady);
+        let grown = self.former.map_or(0.0, |f| (f.line.at(now) - floor.at(now)).max(0.0));
+        let follows = match self.former {
+            Some(f) if f.holds => f.line,
+            _ => floor,
+        };
+        let two_way = self.up.seen > 0;
+        let gap = if two_way { self.steady.x[2].max(0.0) } else { 0.0 };
+        let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
+        let state = State {
+            now,
+            target: follows.at(now) + 0.5 * gap,
+            rate: follows.rate,
+            sigma: self.steady.p[0][0].max(0.0).sqrt(),
+            rate_sigma: self.steady.p[1][1].max(0.0).sqrt(),
+            near: self.down.delays.quantile(0.02),
+            scale: self.down.excess().scale.min(self.down.delays.quantile(0.5)),
+            samples: self.down.delays.count(),
+            pairs: self.down.seen,
+            gap: two_way.then_some(gap),
+            exchanges: self.up.seen,
+            doubt: doubt
+                + BOUND_GROWTH * grown
+                + if self.hold.is_some() { BOUND_GROWTH * self.hold_gap } else { 0.0 }
+                + agile * (self.score / 4.0).clamp(0.0, 1.0),
+        };
+        self.output.follow(state);
+    }
+
+    pub fn line(&self) -> Line {
+        self.output.line(self.local0, self.remote0)
+    }
+    pub fn debug(&self) -> String {
+        let t = self;
+        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
+    }
+}
