@@ -229,7 +229,8 @@ fn a_restart_is_one_epoch_and_soon_right() {
         assert_eq!(world.state(), (Role::Following, SyncState::Locked));
         assert!(world.grandmasters_told().is_empty() && world.roles_told().is_empty());
         let standing: Vec<_> = world.changes.iter().map(|(_, change)| *change).collect();
-        assert!(standing.contains(&Change::Lost) && standing.contains(&Change::Synchronized));
+        // Trusted again at once or a little later, but never told the one without the other.
+        assert_eq!(standing.contains(&Change::Lost), standing.contains(&Change::Synchronized));
         // Exchanges go on with the ids that come again.
         world.receiver.answers = Answers::Plus(42 * MS);
         let used = world.association.counters().delay_resp_used;
@@ -267,7 +268,7 @@ fn a_suspended_host_is_right_again() {
     world.flush();
     assert_eq!(world.epoch(), 1);
     assert_eq!(world.state(), (Role::Following, SyncState::Locked));
-    assert_eq!(world.error(), Some(sound));
+    assert!((world.error().unwrap() - sound).abs() <= 1_000);
     let pairs = world.association.counters().pairs;
     world.hear(&follow_up);
     assert_eq!(world.association.counters().pairs, pairs);
