@@ -393,8 +393,8 @@ mod tests {
         assert_eq!(offset_of!(ptpbmca_anchor_time, epoch), 32);
         assert_eq!(size_of::<ptpbmca_message_counts>(), 72);
         assert_eq!(size_of::<ptpbmca_refusal_counts>(), 128);
-        assert_eq!(size_of::<ptpbmca_session_status>(), 544);
+        assert_eq!(size_of::<ptpbmca_session_status>(), 536);
         assert_eq!(offset_of!(ptpbmca_session_status, received), 152);
-        assert_eq!(offset_of!(ptpbmca_session_status, advice), 472);
+        assert_eq!(offset_of!(ptpbmca_session_status, advice), 464);
     }
 }
