@@ -99,9 +99,9 @@ impl Token {
         (whole == self.0).then_some((slot, generation))
     }
 
+    /// The whole of it: a late command must not reach the next session of the slot.
     fn id(self) -> SessionId {
-        // Ten bits fit.
-        (self.0 & (MAX_SESSIONS as u64 - 1)) as SessionId
+        self.0
     }
 }
 
@@ -387,9 +387,10 @@ pub fn await_sync(token: Token, timeout_ms: u32) -> Read<()> {
         return Err(ErrorKind::WouldDeadlock);
     }
     let deadline = clock::monotonic().plus(Span::from_millis(i64::from(timeout_ms)));
-    let handle = handle(slot.engine.load(Ordering::Relaxed)).map_err(|error| error.kind)?;
-    let waited = handle.wait(token.id(), Awaited::Synchronized, deadline).map_err(|error| error.kind);
-    // The slot may have gone on to another session while this one was waited for.
+    let waited = handle(slot.engine.load(Ordering::Relaxed))
+        .and_then(|handle| handle.wait(token.id(), Awaited::Synchronized, deadline))
+        .map_err(|error| error.kind);
+    // The session may have been stopped meanwhile, and its engine and its slot with it: that is no bug of the library.
     slot.check(generation)?;
     match waited? {
         Waited::Happened => Ok(()),
