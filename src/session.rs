@@ -479,7 +479,7 @@ fn guard_forks() {
     #[cfg(unix)]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
-        // SAFETY: the handler only stores to atomics, which is all that is allowed in a child of a threaded process.
+        // SAFETY: the handler stores to atomics and closes descriptors, which is allowed in a child of a threaded process.
         ONCE.call_once(|| unsafe {
             libc::pthread_atfork(None, None, Some(forget_sessions));
         });
@@ -495,6 +495,7 @@ extern "C" fn forget_sessions() {
             slot.retire(state >> PHASE_BITS);
         }
     }
+    engine::forks::close_copies();
 }
 
 /// A session with a receiver; dropping it stops it.

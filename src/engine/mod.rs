@@ -1,6 +1,8 @@
 //! The worker: one thread for all sessions of the process, which owns sockets, timers and associations.
 
 pub mod clock;
+#[cfg(unix)]
+pub mod forks;
 mod identity;
 mod interface;
 mod link;

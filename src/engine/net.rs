@@ -104,6 +104,8 @@ impl Endpoint {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
         let socket = UdpSocket::from_std(socket.into());
+        #[cfg(unix)]
+        super::forks::opened(std::os::fd::AsRawFd::as_raw_fd(&socket));
         Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default() }
     }
 
@@ -115,6 +117,14 @@ impl Endpoint {
     /// The port it is bound to; 0 if the system does not say.
     pub fn bound_port(&self) -> u16 {
         self.socket.local_addr().map_or(0, |address| address.port())
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // Runs before the socket itself is dropped.
+        super::forks::closing(std::os::fd::AsRawFd::as_raw_fd(&self.socket));
     }
 }
 
