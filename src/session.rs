@@ -102,9 +102,9 @@ impl Token {
         (whole == self.0).then_some((slot, generation))
     }
 
+    /// The whole of it: a late command must not reach the next session of the slot.
     fn id(self) -> SessionId {
-        // Ten bits fit.
-        (self.0 & (MAX_SESSIONS as u64 - 1)) as SessionId
+        self.0
     }
 }
 
@@ -389,9 +389,10 @@ pub fn await_sync(token: Token, timeout_ms: u32) -> Read<()> {
         return Err(ErrorKind::WouldDeadlock);
     }
     let deadline = clock::monotonic().plus(Span::from_millis(i64::from(timeout_ms)));
-    let handle = handle(slot.engine.load(Ordering::Relaxed)).map_err(|error| error.kind)?;
-    let waited = handle.wait(token.id(), Awaited::Synchronized, deadline).map_err(|error| error.kind);
-    // The slot may have gone on to another session while this one was waited for.
+    let waited = handle(slot.engine.load(Ordering::Relaxed))
+        .and_then(|handle| handle.wait(token.id(), Awaited::Synchronized, deadline))
+        .map_err(|error| error.kind);
+    // The session may have been stopped meanwhile, and its engine and its slot with it: that is no bug of the library.
     slot.check(generation)?;
     match waited? {
         Waited::Happened => Ok(()),
@@ -480,7 +481,7 @@ fn guard_forks() {
     #[cfg(unix)]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
-        // SAFETY: the handler only stores to atomics, which is all that is allowed in a child of a threaded process.
+        // SAFETY: the handler stores to atomics and closes descriptors, which is allowed in a child of a threaded process.
         ONCE.call_once(|| unsafe {
             libc::pthread_atfork(None, None, Some(forget_sessions));
         });
@@ -496,6 +497,7 @@ extern "C" fn forget_sessions() {
             slot.retire(state >> PHASE_BITS);
         }
     }
+    engine::forks::close_copies();
 }
 
 /// A session with a receiver; dropping it stops it.

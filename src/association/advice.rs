@@ -13,6 +13,10 @@ impl Association {
         let heard = |kind| self.counters.received(kind) > 0;
         match (self.sync_state, self.role) {
             (SyncState::Locked, _) => c"Following the receiver's clock.",
+            (SyncState::Leading, _) if self.receiver_clock().0 == 0 => {
+                c"Our clock is the session's, but nothing was heard from the receiver: if it stays silent, check that \
+                 the session set-up has told it about us, and that a firewall lets UDP 319 and 320 in."
+            }
             (SyncState::Leading, _) => c"Our clock is the session's; the receiver is served with it.",
             (SyncState::Holdover, _) => {
                 c"The receiver's Sync messages have stopped; its time is extrapolated: check that the receiver is on \

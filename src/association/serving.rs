@@ -68,7 +68,7 @@ fn next(counter: &mut u16) -> u16 {
     number
 }
 
-/// Whether `timer` is due; moves it on by `interval`, and past a stall, so that missed rounds are not made up for.
+/// Whether `timer` is due; moves it on to its next round.
 fn due(timer: &mut Option<LocalTime>, interval: Span, now: LocalTime) -> bool {
     let Some(at) = timer.filter(|at| *at <= now) else {
         return false;
@@ -77,14 +77,11 @@ fn due(timer: &mut Option<LocalTime>, interval: Span, now: LocalTime) -> bool {
     true
 }
 
-/// The round after the one of `at`; after a stall, a whole interval from now.
+/// The first round after `now` of those that `at` is one of. Rounds missed in a stall are not made up for, and the beat
+/// stays: else a stall would bunch the sends to all receivers for ever.
 fn following(at: LocalTime, interval: Span, now: LocalTime) -> LocalTime {
-    let next = at.plus(interval);
-    if next > now {
-        next
-    } else {
-        now.plus(interval)
-    }
+    let missed = now.since(at).nanos().max(0) / interval.nanos();
+    at.plus(Span::from_nanos(interval.nanos().saturating_mul(missed.saturating_add(1))))
 }
 
 impl Association {

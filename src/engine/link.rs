@@ -93,14 +93,7 @@ impl Link {
 
     /// Publishes the clock to every session, then tells each what changed.
     pub fn publish(&mut self, pairs: &Pairs, clocks: &Clocks, now: LocalTime) {
-        let timeline = self.association.timeline(now);
-        let pair = pairs.status(self.pair);
-        for session in &mut self.sessions {
-            let mine = session.timeline(&timeline, clocks);
-            session.published.clock.write(&mine.to_words());
-            let status = status(&self.association, self.send_errors, mine, pair, session.foreign_before);
-            *session.published.status.lock() = Some(status);
-        }
+        let timeline = self.publish_clock(pairs, clocks, now);
         while let Some(change) = self.association.poll_change() {
             self.log(change, &timeline);
             for session in &mut self.sessions {
@@ -110,16 +103,28 @@ impl Link {
         }
     }
 
-    /// The wall clock was stepped: for those who count in it, the timeline is anchored anew.
-    pub fn wall_clock_stepped(&mut self, clocks: &Clocks, now: LocalTime) {
+    /// Publishes the clock to every session: before any is told of it, since its callback may ask for all of it.
+    pub fn publish_clock(&self, pairs: &Pairs, clocks: &Clocks, now: LocalTime) -> Timeline {
         let timeline = self.association.timeline(now);
-        for session in self.sessions.iter_mut().filter(|session| session.wall) {
-            if !timeline.conversion.sync_state.is_synchronized() {
-                continue;
-            }
-            session.epochs = session.epochs.wrapping_add(1);
+        let pair = pairs.status(self.pair);
+        for session in &self.sessions {
             let mine = session.timeline(&timeline, clocks);
             session.published.clock.write(&mine.to_words());
+            let status = status(&self.association, self.send_errors, mine, pair, session.foreign_before);
+            *session.published.status.lock() = Some(status);
+        }
+        timeline
+    }
+
+    /// The wall clock was stepped: for those who count in it, the timeline is anchored anew.
+    pub fn wall_clock_stepped(&mut self, pairs: &Pairs, clocks: &Clocks, now: LocalTime) {
+        let synchronized = self.association.sync_state().is_synchronized();
+        for session in self.sessions.iter_mut().filter(|session| session.wall && synchronized) {
+            session.epochs = session.epochs.wrapping_add(1);
+        }
+        let timeline = self.publish_clock(pairs, clocks, now);
+        for session in self.sessions.iter_mut().filter(|session| session.wall && synchronized) {
+            let mine = session.timeline(&timeline, clocks);
             session.tell(Event::EpochChanged, &mine);
         }
     }

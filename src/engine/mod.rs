@@ -1,6 +1,8 @@
 //! The worker: one thread for all sessions of the process, which owns sockets, timers and associations.
 
 pub mod clock;
+#[cfg(unix)]
+pub mod forks;
 mod identity;
 mod interface;
 mod link;
@@ -45,8 +47,8 @@ pub struct SessionSpec {
     pub wall: bool,
 }
 
-/// Names a session to the worker: the number of its slot.
-pub type SessionId = u16;
+/// Names a session to the worker; never used twice.
+pub type SessionId = u64;
 
 /// What a caller may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

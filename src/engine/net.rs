@@ -106,6 +106,8 @@ impl Endpoint {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
         let socket = UdpSocket::from_std(socket.into());
+        #[cfg(unix)]
+        super::forks::opened(std::os::fd::AsRawFd::as_raw_fd(&socket));
         let bound = socket.local_addr().map_or(0, |address| address.port());
         Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default(), bound }
     }
@@ -122,7 +124,17 @@ impl Endpoint {
 
     /// Lets go of a dead socket without closing its number, which may be somebody else's by now.
     pub fn forget(self) {
-        std::mem::forget(self.socket);
+        #[cfg(unix)]
+        super::forks::closing(std::os::fd::AsRawFd::as_raw_fd(&self.socket));
+        std::mem::forget(self);
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // Runs before the socket itself is dropped.
+        super::forks::closing(std::os::fd::AsRawFd::as_raw_fd(&self.socket));
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Worker<'a> {
                     link.association.local_clock_stood_still(suspended, self.clocks.served(), now);
                 }
                 if wall {
-                    link.wall_clock_stepped(&self.clocks, now);
+                    link.wall_clock_stepped(&self.pairs, &self.clocks, now);
                 }
             }
             self.settle(id, now);
@@ -328,21 +328,22 @@ impl<'a> Worker<'a> {
         let Some(link) = self.links.get_mut(&link_id) else { return Err(Error::of(ErrorKind::Internal)) };
         let timeline = link.association.timeline(now);
         let foreign_before = self.pairs.status(pair).map_or(0, |status| status.foreign);
-        let mut session = SessionRun {
+        link.sessions.push(SessionRun {
             id,
             published,
             callback,
             wall: spec.wall,
             epochs: 0_u32.wrapping_sub(timeline.conversion.epoch),
             foreign_before,
-        };
+        });
+        let timeline = link.publish_clock(&self.pairs, &self.clocks, now);
         // The others learn nothing new; this one starts with what is so already.
         if shared.is_some() && timeline.conversion.sync_state.is_synchronized() {
-            let mine = session.timeline(&timeline, &self.clocks);
-            session.published.clock.write(&mine.to_words());
-            session.tell(Event::Synchronized, &mine);
+            if let Some(session) = link.sessions.last_mut() {
+                let mine = session.timeline(&timeline, &self.clocks);
+                session.tell(Event::Synchronized, &mine);
+            }
         }
-        link.sessions.push(session);
         self.settle(link_id, now);
         Ok(())
     }

@@ -1,0 +1,333 @@
+/*
+ * callbacks: what comes in which order on which thread, what may be called from one, and that none comes too late.
+ * Binds 127.0.18.x.
+ */
+#define _GNU_SOURCE
+#include "check.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define LOCAL "127.0.18.1"
+#define PORT 21519
+
+static pid_t thread_id(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+/* What one session's callback saw. */
+enum { KEPT = 16 };
+struct seen {
+    unsigned char guard[8];
+    atomic_int count;
+    ptpbmca_event events[KEPT];
+    ptpbmca_clock_offset now[KEPT];
+    ptpbmca_session *session;
+    pid_t thread;
+    atomic_int stopped;
+};
+
+static void every_call(ptpbmca_session *session, const ptpbmca_clock_offset *now)
+{
+    ptpbmca_clock_offset offset;
+    ptpbmca_anchor_time anchor;
+    ptpbmca_session_status status;
+    ptpbmca_config config = loopback(LOCAL, PORT);
+    ptpbmca_session *another;
+    ptpbmca_error error;
+    uint64_t receiver_ns;
+    int64_t local_ns;
+    ptpbmca_result conversion = now->synchronized ? PTPBMCA_OK : PTPBMCA_ERR_NOT_SYNCHRONIZED;
+    GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
+    /* Readers see what the callback is told of. */
+    CHECK(offset.sync_state == now->sync_state && offset.role == now->role && offset.epoch == now->epoch);
+    GIVES(ptpbmca_local_now(session, &local_ns), PTPBMCA_OK);
+    GIVES(ptpbmca_receiver_time(session, local_ns, &receiver_ns), conversion);
+    GIVES(ptpbmca_receiver_now(session, &receiver_ns), conversion);
+    GIVES(ptpbmca_local_time(session, receiver_ns, &local_ns), conversion);
+    GIVES(ptpbmca_anchor(session, local_ns, &anchor), conversion);
+    GIVES(ptpbmca_status(session, &status), PTPBMCA_OK);
+    CHECK(status.clock.sync_state == now->sync_state && status.event_port == PORT);
+    GIVES(ptpbmca_stop(session), PTPBMCA_ERR_WOULD_DEADLOCK);
+    GIVES(ptpbmca_await_sync(session, 1), PTPBMCA_ERR_WOULD_DEADLOCK);
+    ARM(another), ARM(error);
+    GIVES(ptpbmca_start("127.0.18.3", &config, &another, &error), PTPBMCA_ERR_WOULD_DEADLOCK);
+    UNTOUCHED(another);
+    CHECK(error.result == PTPBMCA_ERR_WOULD_DEADLOCK && strlen(error.message) > 10);
+    GIVES(ptpbmca_config_init(&config, sizeof config), PTPBMCA_OK);
+}
+
+static void on_event(void *user_data, ptpbmca_session *session, ptpbmca_event event, const ptpbmca_clock_offset *now)
+{
+    struct seen *seen = user_data;
+    int at = atomic_load(&seen->count);
+    CHECK(!memcmp(seen->guard, "user dat", 8));
+    CHECK(!atomic_load(&seen->stopped));
+    if (at == 0) {
+        seen->session = session;
+        seen->thread = thread_id();
+    }
+    CHECK(session == seen->session && session != NULL);
+    CHECK(thread_id() == seen->thread);
+    if (event == PTPBMCA_EVENT_STOPPED)
+        atomic_store(&seen->stopped, 1);
+    every_call(session, now);
+    if (at < KEPT) {
+        seen->events[at] = event;
+        seen->now[at] = *now;
+    }
+    atomic_store(&seen->count, at + 1);
+}
+
+static int saw(const struct seen *seen, ptpbmca_event event)
+{
+    int times = 0;
+    for (int i = 0; i < atomic_load(&seen->count) && i < KEPT; i++)
+        times += seen->events[i] == event;
+    return times;
+}
+
+/* Nobody answers: the session listens, then leads. */
+static void events(ptpbmca_role_policy role)
+{
+    static struct seen seen;
+    ptpbmca_config config = loopback(LOCAL, PORT);
+    ptpbmca_session *session, *second;
+    static struct seen seen_too;
+    memset(&seen, 0, sizeof seen);
+    memset(&seen_too, 0, sizeof seen_too);
+    memcpy(seen.guard, "user dat", 8);
+    memcpy(seen_too.guard, "user dat", 8);
+    config.role = role;
+    config.announce_timeout_ms = 300;
+    config.on_event = on_event;
+    config.user_data = &seen;
+    GIVES(ptpbmca_start("127.0.18.2", &config, &session, NULL), PTPBMCA_OK);
+    GIVES(ptpbmca_await_sync(session, 10000), PTPBMCA_OK);
+    EVENTUALLY(atomic_load(&seen.count) >= 2, 5);
+    CHECK(seen.session == session && seen.thread != thread_id());
+    CHECK(seen.events[0] == PTPBMCA_EVENT_ROLE_CHANGED && seen.now[0].role == PTPBMCA_LEADING);
+    CHECK(seen.events[1] == PTPBMCA_EVENT_SYNCHRONIZED && seen.now[1].synchronized == 1);
+    CHECK(seen.now[1].grandmaster_id == seen.now[1].local_clock_id && seen.now[1].epoch == 0);
+    /* A second session with the same receiver is told how things stand, on the same thread. */
+    config.user_data = &seen_too;
+    GIVES(ptpbmca_start("127.0.18.2", &config, &second, NULL), PTPBMCA_OK);
+    EVENTUALLY(saw(&seen_too, PTPBMCA_EVENT_SYNCHRONIZED) == 1, 5);
+    CHECK(seen_too.thread == seen.thread && seen_too.session == second && second != session);
+    stop(session);
+    CHECK(atomic_load(&seen.stopped));
+    CHECK(!atomic_load(&seen_too.stopped));
+    {
+        int count = atomic_load(&seen.count);
+        CHECK(count == 3 && seen.events[2] == PTPBMCA_EVENT_STOPPED);
+        pause_ms(50);
+        CHECK(atomic_load(&seen.count) == count);
+    }
+    stop(second);
+    CHECK(saw(&seen_too, PTPBMCA_EVENT_STOPPED) == 1);
+}
+
+/* A flag that is freed after stop: the sanitizer, valgrind and the flag's own value tell a callback that came later. */
+struct flag {
+    atomic_int alive, calls;
+};
+
+static void on_flagged_event(void *user_data, ptpbmca_session *session, ptpbmca_event event,
+                             const ptpbmca_clock_offset *now)
+{
+    struct flag *flag = user_data;
+    (void)session, (void)event, (void)now;
+    if (atomic_load(&flag->alive) != 1)
+        FAIL("a callback after stop returned");
+    atomic_fetch_add(&flag->calls, 1);
+    for (int i = 0; i < 50; i++)
+        sched_yield();
+    if (atomic_load(&flag->alive) != 1)
+        FAIL("stop returned while a callback was running");
+}
+
+static int hammer_rounds = 300;
+
+static void *hammer(void *argument)
+{
+    int number = (int)(uintptr_t)argument, calls = 0;
+    char receiver[32];
+    ptpbmca_config config = loopback(LOCAL, PORT + 10);
+    snprintf(receiver, sizeof receiver, "127.0.18.%d", 20 + number);
+    config.on_event = on_flagged_event;
+    config.announce_timeout_ms = 1;
+    for (int round = 0; round < hammer_rounds; round++) {
+        struct flag *flag = malloc(sizeof *flag);
+        ptpbmca_session *session;
+        atomic_init(&flag->alive, 1);
+        atomic_init(&flag->calls, 0);
+        config.user_data = flag;
+        config.role = round % 2 ? PTPBMCA_ROLE_LEAD : PTPBMCA_ROLE_AUTO;
+        GIVES(ptpbmca_start(receiver, &config, &session, NULL), PTPBMCA_OK);
+        if (round % 3 == 0)
+            pause_ms(1);
+        GIVES(ptpbmca_stop(session), PTPBMCA_OK);
+        atomic_store(&flag->alive, 0);
+        calls += atomic_load(&flag->calls);
+        CHECK(atomic_load(&flag->calls) >= 1);
+        memset((void *)flag, 0xdd, sizeof *flag);
+        free(flag);
+    }
+    return (void *)(uintptr_t)calls;
+}
+
+static void none_after_stop(void)
+{
+    pthread_t threads[3];
+    long calls = 0;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, hammer, (void *)(uintptr_t)i);
+    for (int i = 0; i < 3; i++) {
+        void *mine;
+        pthread_join(threads[i], &mine);
+        calls += (long)(uintptr_t)mine;
+    }
+    printf("%d sessions, %ld callbacks, none late\n", 3 * hammer_rounds, calls);
+}
+
+/* The log. */
+struct log {
+    atomic_int alive, lines, by_level[8], in_set;
+    char last[512];
+};
+
+static void on_log(void *user_data, ptpbmca_log_level level, const char *message)
+{
+    struct log *log = user_data;
+    if (atomic_load(&log->alive) != 1)
+        FAIL("a log callback that was replaced is called: %s", message);
+    CHECK(level >= PTPBMCA_LOG_ERROR && level <= PTPBMCA_LOG_TRACE);
+    CHECK(message && strlen(message) > 0 && strlen(message) < 2000);
+    snprintf(log->last, sizeof log->last, "%s", message);
+    atomic_fetch_add(&log->by_level[level], 1);
+    GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_ERR_WOULD_DEADLOCK);
+    GIVES(ptpbmca_set_log_callback(on_log, log, PTPBMCA_LOG_TRACE), PTPBMCA_ERR_WOULD_DEADLOCK);
+    atomic_fetch_add(&log->lines, 1);
+}
+
+/* A session that changes its role (info), converges (debug), is waited for in vain (warn) or not (info). */
+static void make_lines(void)
+{
+    ptpbmca_config config = loopback(LOCAL, PORT + 20);
+    ptpbmca_session *session;
+    config.announce_timeout_ms = 100;
+    GIVES(ptpbmca_start("127.0.18.30", &config, &session, NULL), PTPBMCA_OK);
+    GIVES(ptpbmca_await_sync(session, 1), PTPBMCA_ERR_TIMEOUT);
+    GIVES(ptpbmca_await_sync(session, 10000), PTPBMCA_OK);
+    GIVES(ptpbmca_stop(session), PTPBMCA_OK);
+}
+
+static void fresh(struct log *log)
+{
+    memset((void *)log, 0, sizeof *log);
+    atomic_store(&log->alive, 1);
+}
+
+static void logging(void)
+{
+    static struct log log, other;
+    int lines;
+    fresh(&log), fresh(&other);
+    GIVES(ptpbmca_set_log_callback(on_log, &log, PTPBMCA_LOG_DEBUG), PTPBMCA_OK);
+    make_lines();
+    CHECK(atomic_load(&log.by_level[PTPBMCA_LOG_WARN]) >= 1);
+    CHECK(atomic_load(&log.by_level[PTPBMCA_LOG_INFO]) >= 2);
+    CHECK(atomic_load(&log.by_level[PTPBMCA_LOG_DEBUG]) >= 1);
+    CHECK(atomic_load(&log.by_level[PTPBMCA_LOG_TRACE]) == 0);
+
+    /* Replaced: the former one gets nothing more, and the new one no more than it asked for. */
+    GIVES(ptpbmca_set_log_callback(on_log, &other, PTPBMCA_LOG_WARN), PTPBMCA_OK);
+    atomic_store(&log.alive, 0);
+    lines = atomic_load(&log.lines);
+    make_lines();
+    CHECK(atomic_load(&log.lines) == lines);
+    CHECK(atomic_load(&other.by_level[PTPBMCA_LOG_WARN]) >= 1);
+    if (!strstr(other.last, "audio may not play"))
+        FAIL("the warning of a wait in vain reads: %s", other.last);
+    CHECK(atomic_load(&other.by_level[PTPBMCA_LOG_INFO]) == 0 && atomic_load(&other.by_level[PTPBMCA_LOG_DEBUG]) == 0);
+
+    /* A wrong level changes nothing. */
+    lines = atomic_load(&other.lines);
+    GIVES(ptpbmca_set_log_callback(on_log, &log, 77), PTPBMCA_ERR_INVALID_ARGUMENT);
+    make_lines();
+    CHECK(atomic_load(&other.lines) > lines);
+
+    /* Unset, in both ways: silence. */
+    GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
+    atomic_store(&other.alive, 0);
+    make_lines();
+    fresh(&other);
+    GIVES(ptpbmca_set_log_callback(on_log, &other, PTPBMCA_LOG_OFF), PTPBMCA_OK);
+    make_lines();
+    CHECK(atomic_load(&other.lines) == 0);
+}
+
+static atomic_bool over;
+
+static void *log_maker(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&over))
+        make_lines();
+    return NULL;
+}
+
+/* Callbacks come and go, each with memory of its own, while lines are written. */
+static void log_replaced_while_used(void)
+{
+    pthread_t maker;
+    long lines = 0;
+    int64_t end = raw_monotonic() + 1500000000;
+    pthread_create(&maker, NULL, log_maker, NULL);
+    while (raw_monotonic() < end) {
+        struct log *log = malloc(sizeof *log);
+        fresh(log);
+        GIVES(ptpbmca_set_log_callback(on_log, log, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
+        sched_yield();
+        if (raw_monotonic() % 4 == 0)
+            pause_ms(3);
+        GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_OK);
+        atomic_store(&log->alive, 0);
+        lines += atomic_load(&log->lines);
+        memset((void *)log, 0xdd, sizeof *log);
+        free(log);
+    }
+    atomic_store(&over, 1);
+    pthread_join(maker, NULL);
+    CHECK(lines > 0);
+}
+
+/* Whatever the library prints by itself would come between these two. */
+static void silent_until_asked(void)
+{
+    FILE *file = tmpfile();
+    int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+    CHECK(file != NULL);
+    fflush(stdout), fflush(stderr);
+    dup2(fileno(file), STDOUT_FILENO), dup2(fileno(file), STDERR_FILENO);
+    make_lines();
+    fflush(stdout), fflush(stderr);
+    dup2(out, STDOUT_FILENO), dup2(err, STDERR_FILENO);
+    close(out), close(err);
+    CHECK(lseek(fileno(file), 0, SEEK_END) == 0);
+    fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "slow"))
+        hammer_rounds = 30;
+    silent_until_asked();
+    events(PTPBMCA_ROLE_AUTO);
+    events(PTPBMCA_ROLE_LEAD);
+    none_after_stop();
+    logging();
+    log_replaced_while_used();
+    printf("longest stop %.1f ms\n", (double)longest_stop_ns / 1e6);
+    return 0;
+}
