@@ -25,6 +25,8 @@ struct Pair {
     sessions: usize,
     /// Packets from addresses of no session.
     foreign: u64,
+    /// The kernel stamped the last message sent that needed it, whichever family's socket it left by.
+    send_stamped: bool,
     told: Option<LocalTime>,
 }
 
@@ -113,8 +115,15 @@ impl Pairs {
             Port::General => spec.general_port,
         };
         let replaced = endpoints.iter().any(|e| spec.prebound.is_none() && e.bound != asked(e));
-        let mut pair =
-            Pair { spec: *spec, ephemeral: replaced, endpoints, sessions: 1, foreign: 0, told: None };
+        let mut pair = Pair {
+            spec: *spec,
+            ephemeral: replaced,
+            endpoints,
+            sessions: 1,
+            foreign: 0,
+            send_stamped: false,
+            told: None,
+        };
         pair.register(id, registry)?;
         match self.0.get_mut(id) {
             Some(free) => *free = Some(pair),
@@ -236,12 +245,17 @@ impl Pairs {
                     target.set_ip(v4.to_ipv6_mapped().into());
                 }
                 timestamp::send(&endpoint.socket, bytes, &target, source, tagged).map(|()| {
+                    if !tagged {
+                        return before;
+                    }
                     // A stamp from before the send is another packet's.
-                    let stamp = if tagged { endpoint.stamps.take(&endpoint.socket) } else { None };
-                    stamp
+                    let stamp = endpoint
+                        .stamps
+                        .take(&endpoint.socket)
                         .and_then(|wall| clocks.stamp(wall, clock::monotonic()))
-                        .filter(|at| *at >= before)
-                        .unwrap_or(before)
+                        .filter(|at| *at >= before);
+                    pair.send_stamped = stamp.is_some();
+                    stamp.unwrap_or(before)
                 })
             }
         };
@@ -263,7 +277,7 @@ impl Pairs {
             general_port: bound(Port::General).map_or(0, |e| e.bound),
             ephemeral: pair.ephemeral,
             receive_stamps: pair.endpoints.iter().all(|e| e.stamped),
-            send_stamps: bound(Port::Event).is_some_and(|e| e.stamps.work()),
+            send_stamps: pair.send_stamped,
             foreign: pair.foreign,
         })
     }

@@ -203,11 +203,6 @@ mod linux {
             stamp
         }
 
-        /// Whether the last send was stamped.
-        pub fn work(&self) -> bool {
-            self.expected.is_some() && self.missed == 0
-        }
-
         fn look(&mut self, fd: RawFd) -> Option<i64> {
             for _ in 0..QUEUE_LOOKS {
                 let mut control: Control = [0; CONTROL_WORDS];
@@ -364,11 +359,6 @@ mod portable {
         /// None.
         pub fn take(&mut self, _: &UdpSocket) -> Option<i64> {
             None
-        }
-
-        /// They never do.
-        pub fn work(&self) -> bool {
-            false
         }
     }
 }
