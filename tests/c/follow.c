@@ -39,6 +39,12 @@ static void count(struct tally *tally, struct sample sample, int64_t *errors)
 
 static void judge(const struct tally *tally, int64_t *errors, const char *what)
 {
+    /* In the order they were taken: what a session is like once it has had three seconds. */
+    int settled = tally->samples - 300;
+    if (settled > 0) {
+        qsort(errors + 300, (size_t)settled, sizeof *errors, compare);
+        printf("%s: p99 from the fourth second on %.1f us\n", what, (double)errors[300 + settled * 99 / 100] / 1e3);
+    }
     qsort(errors, (size_t)tally->samples, sizeof *errors, compare);
     printf("%s: %d samples, |error| p50 %.1f us, p99 %.1f us, most %.1f us; %d outside of the bound\n", what,
            tally->samples, (double)errors[tally->samples / 2] / 1e3, (double)errors[tally->samples * 99 / 100] / 1e3,
