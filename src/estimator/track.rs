@@ -178,7 +178,10 @@ impl Track {
         self.down.push(point);
 
         let limit = Side::limit(sigma);
-        if r > limit && self.down.seen > INFANT && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
+        if r > limit
+            && self.down.seen > INFANT
+            && self.contradicted(&self.down, Straight::floor(&self.steady), limit)
+        {
             self.lift(h, point.y);
             self.publish(now, 0.0);
             return Verdict::Used;
