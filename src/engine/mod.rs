@@ -9,6 +9,7 @@ mod link;
 mod net;
 mod pairs;
 mod published;
+mod routes;
 mod timer;
 mod timestamp;
 mod worker;

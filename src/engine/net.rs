@@ -221,23 +221,35 @@ fn group_endpoints(spec: &PairSpec, local: Address) -> Vec<Endpoint> {
     endpoints
 }
 
-/// Joins the groups on the wildcard sockets of a pair, at the interface that leads to `receiver`.
-pub fn join_towards(endpoints: &[Endpoint], receiver: Address) {
-    let Some(local) = source_towards(receiver) else { return };
-    let index = if receiver.scope == 0 { interface::index_of(local).unwrap_or(0) } else { receiver.scope };
-    for endpoint in endpoints.iter().filter(|e| e.sends && e.ipv6 == local.is_ipv6()) {
-        let groups: &[IpAddr] = match local {
-            IpAddr::V4(_) => &[IpAddr::V4(GROUP_V4)],
-            IpAddr::V6(_) => &[IpAddr::V6(GROUPS_V6[0]), IpAddr::V6(GROUPS_V6[1])],
-        };
+/// Joins the groups on the wildcard sockets of a pair, at the interface of `way`.
+pub fn join_by(endpoints: &[Endpoint], way: Address) {
+    let groups: &[IpAddr] = match way.ip {
+        IpAddr::V4(_) => &[IpAddr::V4(GROUP_V4)],
+        IpAddr::V6(_) => &[IpAddr::V6(GROUPS_V6[0]), IpAddr::V6(GROUPS_V6[1])],
+    };
+    for endpoint in endpoints.iter().filter(|e| e.sends && e.ipv6 == way.ip.is_ipv6()) {
         for group in groups {
-            match join(&socket2::SockRef::from(&endpoint.socket), *group, local, index) {
-                Ok(()) => {}
-                // Joined for an earlier session.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => log::info!("multicast {group} at {local} is not heard: {error}"),
-            }
+            join_once_more(endpoint, *group, way);
         }
+    }
+}
+
+/// Joins the groups again on the sockets that do nothing else, at the interface that has `local` now.
+pub fn join_again(endpoints: &[Endpoint], local: Address) {
+    let Some(index) = interface::index_of(local.ip) else { return };
+    for endpoint in endpoints.iter().filter(|e| !e.sends) {
+        if let Ok(group) = endpoint.socket.local_addr() {
+            join_once_more(endpoint, group.ip(), Address { scope: index, ..local });
+        }
+    }
+}
+
+fn join_once_more(endpoint: &Endpoint, group: IpAddr, way: Address) {
+    match join(&socket2::SockRef::from(&endpoint.socket), group, way.ip, way.scope) {
+        Ok(()) => {}
+        // Joined before.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+        Err(error) => log::info!("multicast {group} at {} is not heard: {error}", way.ip),
     }
 }
 
@@ -251,12 +263,16 @@ fn join(socket: &Socket, group: IpAddr, local: IpAddr, index: u32) -> io::Result
     }
 }
 
-/// The local address packets to `receiver` leave from: asked of the routing table by a socket that sends nothing.
-fn source_towards(receiver: Address) -> Option<IpAddr> {
+/// The local address packets to `receiver` leave from, with the index of its interface: asked of the routing table by a
+/// socket that sends nothing. `None`: there is no way at present.
+pub fn way_to(receiver: Address) -> Option<Address> {
     let to = receiver.with_port(9);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP)).ok()?;
     socket.connect(&to.into()).ok()?;
-    Some(socket.local_addr().ok()?.as_socket()?.ip())
+    let ip = socket.local_addr().ok()?.as_socket()?.ip();
+    // IPv4 groups are joined by address.
+    let index = || if ip.is_ipv6() { interface::index_of(ip).unwrap_or(0) } else { 0 };
+    Some(Address { ip, scope: if receiver.scope == 0 { index() } else { receiver.scope } })
 }
 
 /// Binds a socket. `shared` only for multicast groups: beside a running PTP program the bind of a unicast address must
@@ -387,6 +403,17 @@ mod tests {
         assert!(elsewhere.iter().all(|e| e.bound != 0 && e.bound != 42_319));
         drop(first);
         assert!(open(&loopback(42_319), false).is_ok());
+    }
+
+    #[test]
+    fn the_way_to_a_host_is_by_the_interface_that_leads_there() {
+        let v4 = Address { ip: Ipv4Addr::new(127, 0, 0, 2).into(), scope: 0 };
+        assert_eq!(way_to(v4).map(|way| way.ip), Some(Ipv4Addr::LOCALHOST.into()));
+        let v6 = Address { ip: Ipv6Addr::LOCALHOST.into(), scope: 0 };
+        // A host without IPv6 has no way there.
+        if let Some(way) = way_to(v6) {
+            assert_eq!(Some(way.scope), interface::index_by_name("lo"));
+        }
     }
 
     #[test]

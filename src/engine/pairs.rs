@@ -191,10 +191,19 @@ impl Pairs {
         }
     }
 
-    /// Listens to multicast from the network of a receiver; pairs of one local address did so when they were opened.
-    pub fn join_towards(&self, id: PairId, receiver: Address) {
+    /// Listens to multicast that comes by `way`; pairs of one local address did so when they were opened.
+    pub fn join(&self, id: PairId, way: Address) {
         if let Some(pair) = self.pair(id).filter(|pair| pair.spec.local.is_none()) {
-            net::join_towards(&pair.endpoints, receiver);
+            net::join_by(&pair.endpoints, way);
+        }
+    }
+
+    /// Listens again where a pair of one local address listens: its interface may have come back as another one.
+    pub fn join_again(&self) {
+        for pair in self.0.iter().flatten() {
+            if let Some(local) = pair.spec.local {
+                net::join_again(&pair.endpoints, local);
+            }
         }
     }
 

@@ -11,9 +11,10 @@ use mio::{Events, Poll, Token};
 
 use super::clock::{self, Clocks, Moved};
 use super::link::{Callback, Event, Link, SessionRun};
-use super::net::Address;
+use super::net::{self, Address};
 use super::pairs::{EndpointId, PairId, Pairs};
 use super::published::Published;
+use super::routes::RouteWatch;
 use super::timer::{Alarm, SettingWatch};
 use super::timestamp::{Received, MAX_DATAGRAM};
 use super::{Awaited, Command, SessionId, SessionSpec, Shared, Waited};
@@ -30,6 +31,9 @@ const SETTING: Token = Token(usize::MAX);
 
 /// The alarm's token.
 const ALARM: Token = Token(usize::MAX - 1);
+
+/// The token of the watch over routes.
+const ROUTES: Token = Token(usize::MAX - 2);
 
 /// Datagrams read from one socket before the others, the timers and the commands have their turn: a flood on one
 /// socket delays a deadline by no more than so many packets.
@@ -60,6 +64,7 @@ pub struct Worker<'a> {
     shared: &'a Shared,
     setting: Option<SettingWatch>,
     alarm: Option<Alarm>,
+    routes: Option<RouteWatch>,
     clocks: Clocks,
     pairs: Pairs,
     links: HashMap<LinkId, Link>,
@@ -84,11 +89,15 @@ impl<'a> Worker<'a> {
         let alarm = Alarm::new(poll.registry(), ALARM)
             .inspect_err(|error| log::info!("deadlines are kept to the millisecond only: {error}"))
             .ok();
+        let routes = RouteWatch::new(poll.registry(), ROUTES)
+            .inspect_err(|error| log::info!("an interface that comes back gets no multicast: {error}"))
+            .ok();
         Self {
             poll,
             shared,
             setting,
             alarm,
+            routes,
             clocks: Clocks::new(),
             pairs: Pairs::default(),
             links: HashMap::new(),
@@ -120,6 +129,10 @@ impl<'a> Worker<'a> {
                     WAKER => {}
                     SETTING => self.setting.iter().for_each(SettingWatch::rearm),
                     ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
+                    ROUTES => {
+                        self.routes.iter().for_each(RouteWatch::take);
+                        self.rejoin();
+                    }
                     token => self.readable.extend(self.pairs.endpoint(token)),
                 }
             }
@@ -271,12 +284,14 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Joins the multicast groups again, on sockets made anew.
+    /// Joins the multicast groups again: on sockets made anew, or on an interface that has come back.
     fn rejoin(&self) {
-        for link in self.links.values() {
-            for peer in &link.peers {
-                self.pairs.join_towards(link.pair, *peer);
-            }
+        self.pairs.join_again();
+        let peers = self.links.values().flat_map(|link| link.peers.iter().map(|peer| (link.pair, *peer)));
+        // Many receivers, few ways to them.
+        let ways: HashSet<_> = peers.filter_map(|(pair, peer)| Some((pair, net::way_to(peer)?))).collect();
+        for (pair, way) in ways {
+            self.pairs.join(pair, way);
         }
     }
 
@@ -320,8 +335,8 @@ impl<'a> Worker<'a> {
                 return Err(error);
             }
         };
-        for peer in &spec.peers {
-            self.pairs.join_towards(pair, *peer);
+        for way in spec.peers.iter().filter_map(|peer| net::way_to(*peer)) {
+            self.pairs.join(pair, way);
         }
         let link_id = shared.unwrap_or_else(|| self.link(pair, local, &spec, now));
         self.sessions.insert(id, link_id);
