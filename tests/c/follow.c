@@ -202,6 +202,8 @@ int main(int argc, char **argv)
     check_snapshot(audio, identity);
     stop(audio);
     receiver_end(&receiver);
+    for (int i = 0; i < 3; i++)
+        free(errors[i]);
     printf("longest stop %.1f ms\n", (double)longest_stop_ns / 1e6);
     return 0;
 }
