@@ -122,6 +122,26 @@ impl Endpoint {
         self.socket.local_addr().is_ok()
     }
 
+    /// Whether a descriptor of the caller's is this very socket.
+    #[cfg(unix)]
+    pub fn is_same(&self, descriptor: i64) -> bool {
+        use std::os::fd::AsRawFd;
+        let file = |fd: i32| {
+            // SAFETY: a stat of zeros is valid.
+            let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+            // SAFETY: `stat` is live; a descriptor that is none gives an error.
+            (unsafe { libc::fstat(fd, &raw mut stat) } == 0).then_some((stat.st_dev, stat.st_ino))
+        };
+        let theirs = i32::try_from(descriptor).ok().and_then(file);
+        theirs.is_some() && theirs == file(self.socket.as_raw_fd())
+    }
+
+    /// Nothing can be handed over on this system.
+    #[cfg(not(unix))]
+    pub fn is_same(&self, _descriptor: i64) -> bool {
+        false
+    }
+
     /// Lets go of a dead socket without closing its number, which may be somebody else's by now.
     pub fn forget(self) {
         #[cfg(unix)]

@@ -31,6 +31,21 @@ struct Pair {
 }
 
 impl Pair {
+    /// Whether a session that wants `wanted` is served here: other ports than asked for only if it allows them, and
+    /// sockets handed over only if they are these, since numbers of descriptors are used again.
+    fn serves(&self, wanted: &PairSpec, ephemeral: bool) -> bool {
+        let numbers = |spec: &PairSpec| PairSpec { prebound: None, ..*spec };
+        let sockets = match (self.spec.prebound, wanted.prebound) {
+            (None, None) => ephemeral || !self.ephemeral,
+            (Some(_), Some((event, general))) => self.endpoints.iter().all(|endpoint| match endpoint.port {
+                Port::Event => endpoint.is_same(event),
+                Port::General => endpoint.is_same(general),
+            }),
+            _ => false,
+        };
+        sockets && numbers(&self.spec) == numbers(wanted)
+    }
+
     fn register(&mut self, id: PairId, registry: &Registry) -> Result<()> {
         self.endpoints.truncate(TOKENS);
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
@@ -102,7 +117,7 @@ impl Pairs {
         let wildcard = PairSpec { local: None, ..*spec };
         for wanted in [spec, &wildcard] {
             let open = self.0.iter_mut().enumerate().filter_map(|(id, pair)| Some((id, pair.as_mut()?)));
-            let found = open.into_iter().find(|(_, pair)| pair.spec == *wanted);
+            let found = open.into_iter().find(|(_, pair)| pair.serves(wanted, ephemeral));
             if let Some((id, pair)) = found {
                 pair.sessions += 1;
                 return Ok(id);
@@ -165,7 +180,12 @@ impl Pairs {
                     endpoint.forget();
                 }
             }
-            let made = net::open(&pair.spec, pair.ephemeral).and_then(|endpoints| {
+            let reopened = match pair.spec.prebound {
+                None => net::open(&pair.spec, pair.ephemeral),
+                // By now their numbers may be a stranger's.
+                Some(_) => Err(Error::new(ErrorKind::Network, "sockets handed over cannot be made anew.")),
+            };
+            let made = reopened.and_then(|endpoints| {
                 pair.endpoints = endpoints;
                 pair.register(id, registry)
             });

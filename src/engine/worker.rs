@@ -167,7 +167,7 @@ impl<'a> Worker<'a> {
             return;
         }
         let now = clock::monotonic();
-        if wall {
+        if wall && suspended == Span::ZERO {
             log::info!("the wall clock was set");
         }
         if suspended != Span::ZERO {
@@ -176,10 +176,10 @@ impl<'a> Worker<'a> {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
+                // A suspend moves the wall clock too, as seen from the monotonic one: that is one new epoch, not two.
                 if suspended != Span::ZERO {
                     link.association.local_clock_stood_still(suspended, self.clocks.served(), now);
-                }
-                if wall {
+                } else if wall {
                     link.wall_clock_stepped(&self.pairs, &self.clocks, now);
                 }
             }

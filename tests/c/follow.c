@@ -53,24 +53,6 @@ static void judge(const struct tally *tally, int64_t *errors, const char *what)
         FAIL("%s: %d of %d samples outside of error_ns", what, tally->outside, tally->samples);
 }
 
-/* Conversions of one moment, by receiver_time of the local clock. */
-static struct sample compare_conversion(const ptpbmca_session *session, struct receiver *receiver)
-{
-    struct sample sample = {0, 0, 0, 0};
-    ptpbmca_clock_offset offset;
-    uint64_t receiver_ns;
-    int64_t before, after, local_ns;
-    before = raw_monotonic();
-    GIVES(ptpbmca_local_now(session, &local_ns), PTPBMCA_OK);
-    after = raw_monotonic();
-    sample.ok = ptpbmca_receiver_time(session, local_ns, &receiver_ns) == PTPBMCA_OK;
-    GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
-    sample.bound_ns = offset.error_ns;
-    sample.unsure_ns = (after - before) / 2 + 1;
-    sample.error_ns = (int64_t)(receiver_ns - truth_at(receiver, before + (after - before) / 2));
-    return sample;
-}
-
 /* offset_ns is the same as the conversions say: receiver timeline minus local clock. */
 static void check_offset(const ptpbmca_session *session)
 {
@@ -220,6 +202,8 @@ int main(int argc, char **argv)
     check_snapshot(audio, identity);
     stop(audio);
     receiver_end(&receiver);
+    for (int i = 0; i < 3; i++)
+        free(errors[i]);
     printf("longest stop %.1f ms\n", (double)longest_stop_ns / 1e6);
     return 0;
 }

@@ -138,6 +138,24 @@ static UNUSED struct sample compare_now(const ptpbmca_session *session, struct r
     return sample;
 }
 
+/* The same by receiver_time of the local clock: the way that reads the snapshot and nothing else. */
+static UNUSED struct sample compare_conversion(const ptpbmca_session *session, struct receiver *receiver)
+{
+    struct sample sample = {0, 0, 0, 0};
+    ptpbmca_clock_offset offset;
+    uint64_t receiver_ns;
+    int64_t before, after, local_ns;
+    before = raw_monotonic();
+    GIVES(ptpbmca_local_now(session, &local_ns), PTPBMCA_OK);
+    after = raw_monotonic();
+    sample.ok = ptpbmca_receiver_time(session, local_ns, &receiver_ns) == PTPBMCA_OK;
+    GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
+    sample.bound_ns = offset.error_ns;
+    sample.unsure_ns = (after - before) / 2 + 1;
+    sample.error_ns = (int64_t)(receiver_ns - truth_at(receiver, before + (after - before) / 2));
+    return sample;
+}
+
 /* Whether the error lies within the session's own bound. */
 static UNUSED int within(struct sample sample)
 {
