@@ -119,16 +119,6 @@ impl Link {
             self.estimator.exchange(Exchange { sent: self.local(), received }, self.local());
         }
         self.judge(outcome.stepped);
-        if std::env::var("DBG").is_ok() {
-            println!(
-                "{:.2} err {:.1} bound {:.1} {:?} {}",
-                self.now as f64 * 1e-9,
-                self.errors.last().unwrap() / 1e3,
-                self.bounds.last().unwrap() / 1e3,
-                outcome,
-                self.estimator.track.as_ref().unwrap().debug()
-            );
-        }
         outcome
     }
 
@@ -156,7 +146,8 @@ impl Link {
 
     /// Forgets what was seen of errors.
     fn look(&mut self) {
-        (self.errors.clear(), self.bounds.clear());
+        self.errors.clear();
+        self.bounds.clear();
         self.outside = 0;
     }
 

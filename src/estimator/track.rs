@@ -17,7 +17,7 @@ const WANDER: f64 = 20.0 * 20.0;
 /// The same for the agile filter, which stands for "the rate has changed".
 const AGILE_WANDER: f64 = 4000.0 * 4000.0;
 /// Log likelihood ratio of the agile to the steady filter that proves a change of rate (Page's test).
-const CHANGE: f64 = 8.0;
+const CHANGE: f64 = 9.0;
 /// A change of rate beyond this is no crystal's but a queue's, ns/s.
 const CRYSTAL_CHANGE: f64 = 80e3;
 /// A sample above the line by more cannot be a late stamp, nor be explained by any network, ns.
@@ -64,6 +64,7 @@ const LONGEST_GROWTH: f64 = 900.0;
 const BOUND_GROWTH: f64 = 1.2;
 
 /// What a pair did.
+#[expect(clippy::large_enum_variant, reason = "a step is rare, and nothing here allocates")]
 pub(super) enum Verdict {
     Used,
     Outlier,
@@ -178,7 +179,10 @@ impl Track {
         self.down.push(point);
 
         let limit = Side::limit(sigma);
-        if r > limit && self.down.seen > INFANT && self.contradicted(&self.down, Straight::floor(&self.steady), limit) {
+        if r > limit
+            && self.down.seen > INFANT
+            && self.contradicted(&self.down, Straight::floor(&self.steady), limit)
+        {
             self.lift(h, point.y);
             self.publish(now, 0.0);
             return Verdict::Used;
@@ -419,8 +423,7 @@ impl Track {
             let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
             former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
             now - former.since > DOUBT
-                || grown > MOST_GROWTH
-                || grown < 0.0
+                || !(0.0..=MOST_GROWTH).contains(&grown)
                 || (settled && same_rate && !former.holds)
         };
         if over {
@@ -525,9 +528,5 @@ impl Track {
 
     pub fn line(&self) -> Line {
         self.output.line(self.local0, self.remote0)
-    }
-    pub fn debug(&self) -> String {
-        let t = self;
-        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
     }
 }
