@@ -12,7 +12,7 @@ const TRUST_EXCHANGES: u64 = 4;
 const STEER: f64 = 3.0;
 /// While a line is young the time constant is this part of its age, and at least this many seconds.
 const YOUNG_STEER: f64 = 0.1;
-const LEAST_STEER: f64 = 0.3;
+const LEAST_STEER: f64 = 0.5;
 /// Age up to which the line may steer as fast as it takes, s.
 const YOUNG: f64 = 8.0;
 /// Limit of the steering after that, ns/s: 50 ppm cannot be heard.
