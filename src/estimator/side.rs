@@ -71,9 +71,9 @@ impl Side {
         self.seen <= self.young_until && self.len >= INFANT / 4 && self.seen.is_multiple_of(every)
     }
 
-    /// Forgets the samples, not what they taught of the delays.
-    pub const fn forget(&mut self) {
-        self.len = 0;
+    /// Forgets all but the latest `keep` samples, not what they taught of the delays.
+    pub fn forget(&mut self, keep: usize) {
+        self.len = self.len.min(keep);
         self.rejuvenate();
     }
 

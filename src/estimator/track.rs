@@ -50,6 +50,12 @@ const LONGEST_HOLD: f64 = 180.0;
 const TOO_OLD: f64 = 10.0;
 /// Rates closer than this are those of one crystal, ns/s.
 const SAME_RATE: f64 = 3e3;
+/// A rate known no better than this is not known, standard deviation, ns/s.
+const UNKNOWN_RATE: f64 = 4e3;
+/// Samples that a line begins anew from once it was lifted: those that lifted it.
+const LIFT_KEEPS: usize = 8;
+/// A path that is longer may grow by another so much, ns, before the former floor is given up.
+const MORE_GROWTH: f64 = 500e3;
 /// For so long may a change of rate downwards turn out to have been the path's growth, s.
 const DOUBT: f64 = 240.0;
 /// Nor does a path grow by more, ns.
@@ -84,6 +90,8 @@ pub(super) struct Restart {
 struct Former {
     line: Straight,
     since: f64,
+    /// What the path had grown by when the rates last agreed, ns.
+    grown: f64,
     /// By how much the rate fell.
     fall: f64,
     /// The path has grown: this line is still the better guess of the time, so it is the one published.
@@ -201,7 +209,7 @@ impl Track {
         } else {
             self.down.delays.add(-r);
         }
-        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > SAME_RATE * SAME_RATE;
+        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > UNKNOWN_RATE * UNKNOWN_RATE;
         if unsure && r > SURPRISE * sigma && (r <= limit || self.down.seen <= INFANT) && self.hold.is_none() {
             // A truncated normal so far out is far too sure of itself.
             self.steady.p[0][0] += r * r;
@@ -266,10 +274,9 @@ impl Track {
         }
         self.agile = self.steady;
         self.score = 0.0;
-        if returned == 0.0 && self.steady.p[1][1] > SAME_RATE * SAME_RATE {
-            // Nor was the rate known.
-            self.down.rejuvenate();
-            self.begin_anew();
+        if returned == 0.0 && self.steady.p[1][1] > UNKNOWN_RATE * UNKNOWN_RATE {
+            // Nor was the rate known. What came before may have taken another path.
+            self.down.forget(LIFT_KEEPS);
         }
         self.follow_former();
     }
@@ -290,6 +297,7 @@ impl Track {
             self.former = Some(Former {
                 line: Straight::floor(&self.steady),
                 since: self.steady.t,
+                grown: 0.0,
                 fall,
                 holds: false,
             });
@@ -332,7 +340,9 @@ impl Track {
         if (tight && len == RUN) || t - since > LONGEST_HOLD {
             // The path has grown. The filter follows, for the rate's sake; what is published does not.
             if self.down.seen >= MATURE {
-                self.former.get_or_insert(Former { line, since: t, fall: 0.0, holds: true }).holds = true;
+                self.former
+                    .get_or_insert(Former { line, since: t, grown: least, fall: 0.0, holds: true })
+                    .holds = true;
             }
             self.steady.x[0] -= least + self.down.excess().scale / len as f64;
             self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
@@ -411,13 +421,13 @@ impl Track {
         let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE.max(0.25 * former.fall);
         let over = if former.holds {
             let returned = grown < Side::limit(sigma);
-            if returned {
-                // If the path shrank slowly, the filter took that for a rate.
+            if returned && !same_rate {
+                // The path shrank slowly, and the filter took that for a rate.
                 self.steady.x[1] = former.line.rate;
                 self.steady.p[1][1] += SAME_RATE * SAME_RATE;
                 self.agile = self.steady;
             }
-            returned || now - former.since > LONGEST_GROWTH
+            returned || grown > former.grown + MORE_GROWTH || now - former.since > LONGEST_GROWTH
         } else {
             // A rate that falls and comes back was the path growing.
             let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
@@ -429,6 +439,7 @@ impl Track {
         if over {
             self.former = None;
         } else if former.holds && same_rate {
+            former.grown = grown;
             former.line = Straight { t: now, y: former.line.at(now), rate: self.steady.x[1] };
         }
     }
@@ -487,8 +498,8 @@ impl Track {
         }
         // The line of before and the samples of after need not meet.
         self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
-        self.down.forget();
-        self.up.forget();
+        self.down.forget(0);
+        self.up.forget(0);
         self.output.set_free();
         self.publish(self.local0, 0.0);
     }

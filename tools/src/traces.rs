@@ -401,9 +401,7 @@ impl Net {
         let grown = match self.class {
             Class::Asymmetric if self.up => 1e-3,
             Class::LongerPath if (0.25..0.65).contains(&t) => 1.5e-3,
-            Class::Roaming => {
-                2e-3 * ((t - 0.25) * 10.0).clamp(0.0, 1.0).min(((0.7 - t) * 10.0).clamp(0.0, 1.0))
-            }
+            Class::Roaming => self.walk.height(x - 0.25 * self.duration),
             _ => 0.0,
         };
         let queued = match self.class {
