@@ -378,7 +378,7 @@ fn a_path_that_grows_for_a_minute_is_inside_the_bound_and_comes_back() {
             link.least += 2e6 / 480.0;
             link.sync();
         }
-        link.run(40);
+        link.run(90);
         assert!(link.outside <= 2, "seed {seed}: {}", link.outside);
         link.look();
         link.run(10);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
+use super::elders::Elders;
 use super::filter::{Excess, Filter, Point};
 use super::fit::{fit, LATE_MOST};
 use super::line::Line;
@@ -49,13 +50,17 @@ const LONGEST_HOLD: f64 = 180.0;
 /// A measurement from further back than this is of no use, s.
 const TOO_OLD: f64 = 10.0;
 /// Rates closer than this are those of one crystal, ns/s.
-const SAME_RATE: f64 = 3e3;
+const SAME_RATE: f64 = 500.0;
 /// A rate known no better than this is not known, standard deviation, ns/s.
 const UNKNOWN_RATE: f64 = 4e3;
 /// Samples that a line begins anew from once it was lifted: those that lifted it.
 const LIFT_KEEPS: usize = 8;
 /// A path that is longer may grow by another so much, ns, before the former floor is given up.
 const MORE_GROWTH: f64 = 500e3;
+/// How well the rate is known that went on beside a path's growth, standard deviation, ns/s.
+const RETURN_RATE: f64 = 1e3;
+/// A rate is settled once it is known as well as this, standard deviation, ns/s.
+const SETTLED_RATE: f64 = 700.0;
 /// For so long may a change of rate downwards turn out to have been the path's growth, s.
 const DOUBT: f64 = 240.0;
 /// Nor does a path grow by more, ns.
@@ -119,6 +124,7 @@ pub(super) struct Track {
     /// The least lateness of those.
     hold_gap: f64,
     former: Option<Former>,
+    elders: Elders,
     output: Output,
 }
 
@@ -144,6 +150,7 @@ impl Track {
             hold: None,
             hold_gap: 0.0,
             former: None,
+            elders: Elders::new(),
             output: Output::new(),
         };
         track.publish(local, 0.0);
@@ -418,19 +425,23 @@ impl Track {
         let Some(former) = &mut self.former else { return };
         let grown = former.line.at(now) - self.steady.x[0];
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
-        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE.max(0.25 * former.fall);
+        let rate_sigma = self.steady.p[1][1].max(0.0).sqrt();
+        let same_rate =
+            (former.line.rate - self.steady.x[1]).abs() < SAME_RATE + 2.0 * rate_sigma + 0.1 * former.fall;
         let over = if former.holds {
             let returned = grown < Side::limit(sigma);
             if returned && !same_rate {
-                // The path shrank slowly, and the filter took that for a rate.
-                self.steady.x[1] = former.line.rate;
-                self.steady.p[1][1] += SAME_RATE * SAME_RATE;
+                // The path shrinks slowly, and the filter took that for a rate.
+                let f = &mut self.steady;
+                f.x[1] = former.line.rate;
+                f.p[1] = [0.0, RETURN_RATE * RETURN_RATE, 0.0];
+                (f.p[0][1], f.p[2][1]) = (0.0, 0.0);
                 self.agile = self.steady;
             }
             returned || grown > former.grown + MORE_GROWTH || now - former.since > LONGEST_GROWTH
         } else {
             // A rate that falls and comes back was the path growing.
-            let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
+            let settled = now - former.since > 5.0 && rate_sigma < SETTLED_RATE;
             former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
             now - former.since > DOUBT
                 || !(0.0..=MOST_GROWTH).contains(&grown)
@@ -509,7 +520,10 @@ impl Track {
         *rate = rate.clamp(-MAX_RATE, MAX_RATE);
         let now = (self.elapsed(now) as f64 * 1e-9).max(self.steady.t);
         let floor = Straight::floor(&self.steady);
-        let grown = self.former.map_or(0.0, |f| (f.line.at(now) - floor.at(now)).max(0.0));
+        let grown = self.former.map_or(0.0, |f| f.line.at(now) - floor.at(now)).max(self.elders.fall(floor));
+        if self.hold.is_none() {
+            self.elders.see(floor, self.steady.p[1][1].max(0.0).sqrt());
+        }
         let follows = match self.former {
             Some(f) if f.holds => f.line,
             _ => floor,
