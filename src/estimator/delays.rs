@@ -72,3 +72,44 @@ fn bin_of(delay: f64) -> usize {
     // The cast saturates: anything below the first bin, NaN too, lands in it.
     (((delay.max(LEAST) / LEAST).log2() * PER_OCTAVE) as usize).min(BINS - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_an_even_spread_are_even() {
+        let mut delays = Delays::new();
+        for i in 1..=1000 {
+            delays.add(f64::from(i) * 1e3);
+        }
+        for p in [0.1, 0.5, 0.9] {
+            // Bins are a fifth wide, and newer entries weigh more.
+            assert!((delays.quantile(p) / (p * 1e6) - 1.0).abs() < 0.35, "{p}: {}", delays.quantile(p));
+        }
+        assert!((delays.share_above(500e3) - 0.5).abs() < 0.15, "{}", delays.share_above(500e3));
+        assert!(delays.share_above(1e9) < 1e-3 && delays.share_above(0.0) > 0.99);
+    }
+
+    #[test]
+    fn it_forgets() {
+        let mut delays = Delays::new();
+        (0..5000).for_each(|_| delays.add(1e6));
+        (0..20_000).for_each(|_| delays.add(1e3));
+        assert!(delays.share_above(100e3) < 1e-3, "{}", delays.share_above(100e3));
+        assert!((delays.count() - MEMORY).abs() < 100.0, "{}", delays.count());
+        // Long enough for the weights to be scaled back once.
+        (0..100_000).for_each(|_| delays.add(1e3));
+        assert!((delays.count() - MEMORY).abs() < 100.0, "{}", delays.count());
+    }
+
+    #[test]
+    fn absurd_delays_find_a_bin() {
+        let mut delays = Delays::new();
+        for delay in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 0.0, 1e300] {
+            delays.add(delay);
+            assert!(delays.share_above(delay).is_finite() && delays.quantile(0.5).is_finite());
+        }
+        assert_eq!(Delays::new().quantile(0.5), LEAST);
+    }
+}

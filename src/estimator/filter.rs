@@ -47,7 +47,7 @@ impl Filter {
     /// Moves the state to time `t`, never backwards, while the rate wanders with the power `wander`.
     pub fn predict(&mut self, t: f64, wander: f64) {
         let dt = t - self.t;
-        if !(dt > 0.0) {
+        if dt.is_nan() || dt <= 0.0 {
             return;
         }
         self.t = t;
@@ -95,7 +95,7 @@ impl Filter {
 /// its new mean, its new variance as a ratio to the old, and the logarithm of the likelihood.
 fn posterior(y: f64, variance: f64, excess: Excess) -> Option<(f64, f64, f64)> {
     let s = variance.sqrt();
-    if !(s > 0.0) || !y.is_finite() {
+    if s.is_nan() || s <= 0.0 || !y.is_finite() {
         return None;
     }
     // Each part: log weight, mean, ratio of variances. Where the variable lies above a limit, it is a truncated normal.
@@ -141,4 +141,92 @@ fn upper_tail(x: f64) -> (f64, f64, f64) {
     };
     // The variance falls as 1/x^2; the bound keeps rounding from making it negative.
     (ln_share, rest, (1.0 - (x + rest) * rest).max(0.25 / (1.0 + x * x)).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXCESS: Excess = Excess { scale: 500e3, tail: 0.2, late: 0.005 };
+
+    fn filter(sigma: f64) -> Filter {
+        let p = [[sigma * sigma, 0.0, 0.0], [0.0, 1e6, 0.0], [0.0; 3]];
+        Filter { t: 0.0, x: [0.0; 3], p }
+    }
+
+    /// The posterior's moments, summed up over a fine grid.
+    fn summed_up(y: f64, sigma: f64) -> (f64, f64) {
+        let density = |v: f64| {
+            let prior = (-0.5 * (v / sigma).powi(2)).exp();
+            let core = 0.795 / EXCESS.scale * (-(v - y) / EXCESS.scale).exp() + 0.2 / TAIL_WIDTH;
+            let late = 0.005 / LATE_SCALE * (-(y - v) / LATE_SCALE).exp();
+            prior * if v > y { core } else { late }
+        };
+        let (mut w, mut m, mut s) = (0.0, 0.0, 0.0);
+        for i in -100_000..=100_000 {
+            let v = 8.0 * sigma * f64::from(i) / 100_000.0;
+            let d = density(v);
+            (w, m, s) = (w + d, m + d * v, s + d * v * v);
+        }
+        (m / w, s / w - (m / w).powi(2))
+    }
+
+    #[test]
+    fn an_update_has_the_moments_of_the_product() {
+        for sigma in [1e3, 30e3, 1e6] {
+            for r in [-30.0, -3.0, -0.5, 0.0, 0.5, 2.0, 3.0, 6.0] {
+                let y = r * sigma;
+                let mut f = filter(sigma);
+                f.update([1.0, 0.0, 0.0], y, 1.0, EXCESS);
+                let (mean, variance) = summed_up(y, sigma);
+                assert!((f.x[0] - mean).abs() < 2e-3 * sigma, "{sigma} {r}: {} {mean}", f.x[0]);
+                assert!((f.p[0][0] / variance - 1.0).abs() < 5e-3, "{sigma} {r}: {} {variance}", f.p[0][0]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_up_is_the_mirror_of_a_way_down() {
+        let (mut down, mut up) = (filter(50e3), filter(50e3));
+        down.update([1.0, 0.0, 0.0], 20e3, 1.0, EXCESS);
+        up.update([1.0, 0.0, 0.0], -20e3, -1.0, EXCESS);
+        assert!(down.x[0] > 0.0 && down.x[0] == -up.x[0]);
+        assert_eq!(down.p, up.p);
+    }
+
+    #[test]
+    fn time_spreads_the_state_and_never_runs_back() {
+        let mut f = filter(1e3);
+        f.x[1] = 5e3;
+        f.predict(2.0, 400.0);
+        assert_eq!(f.x[0], 10e3);
+        let expected = 1e6 + 4.0 * 1e6 + 400.0 * 8.0 / 3.0;
+        assert!((f.p[0][0] - expected).abs() < 1e-6, "{}", f.p[0][0]);
+        let before = f.p;
+        f.predict(1.0, 400.0);
+        f.predict(f64::NAN, 400.0);
+        assert_eq!((f.t, f.p), (2.0, before));
+    }
+
+    #[test]
+    fn the_upper_tail_is_exact_near_and_far() {
+        // Standard normal tables; far out the mean lies 1/x above x.
+        for (x, share) in [
+            (-1.0, 0.841_344_746),
+            (0.0, 0.5),
+            (1.5, 0.066_807_201),
+            (2.5, 0.006_209_665),
+            (6.0, 9.865_9e-10),
+        ] {
+            let (ln_share, _, _) = upper_tail(x);
+            assert!((ln_share.exp() / share - 1.0).abs() < 1e-4, "{x}: {}", ln_share.exp());
+        }
+        for x in [1e3, 1e6, 1e12] {
+            let (ln_share, rest, variance) = upper_tail(x);
+            assert!(
+                ln_share.is_finite() && (rest * x - 1.0).abs() < 1e-5 && variance > 0.0,
+                "{x}: {rest} {variance}"
+            );
+        }
+    }
 }

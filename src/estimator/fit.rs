@@ -167,3 +167,72 @@ impl Fit {
         (weight > 0.0).then_some(Filter { t: self.t, x: [floor, rate, ceiling - floor], p })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXCESS: Excess = Excess { scale: 20e3, tail: 0.2, late: 0.005 };
+    const PRIOR: (f64, f64) = (0.0, 40e3);
+
+    /// `n` points at 8 Hz, newest first, that lie below a line, at 0 at the newest, by exponential delays.
+    fn points(n: usize, rate: f64) -> Vec<Point> {
+        let mut bits = n as u64;
+        let mut point = |i: usize| {
+            bits = bits.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let t = -0.125 * i as f64;
+            Point { t, y: rate * t + EXCESS.scale * ((bits >> 11) as f64 / (1u64 << 53) as f64).ln() }
+        };
+        (0..n).map(&mut point).collect()
+    }
+
+    #[test]
+    fn a_line_is_found_with_an_uncertainty_to_match() {
+        for n in [16, 64, 200] {
+            let fit = fit(&points(n, 30e3), PRIOR, EXCESS).unwrap();
+            let state = fit.state();
+            let (sigma, rate_sigma) = (state.p[0][0].sqrt(), state.p[1][1].sqrt());
+            assert!(state.x[0].abs() < 3.0 * sigma, "{n}: {} {sigma}", state.x[0]);
+            assert!((state.x[1] - 30e3).abs() < 3.0 * rate_sigma, "{n}: {} {rate_sigma}", state.x[1]);
+            // Some scales over the number of points.
+            assert!(sigma < 12.0 * EXCESS.scale / n as f64, "{n}: {sigma}");
+        }
+    }
+
+    #[test]
+    fn late_stamps_are_left_out() {
+        let mut points = points(128, 30e3);
+        for (i, late) in [(3, 2e6), (40, 300e3), (41, 310e3), (100, 1e6)] {
+            points[i].y += late;
+        }
+        let state = fit(&points, PRIOR, EXCESS).unwrap().state();
+        assert!(state.x[0].abs() < 3e3, "{}", state.x[0]);
+        assert!((state.x[1] - 30e3).abs() < 1e3, "{}", state.x[1]);
+    }
+
+    #[test]
+    fn two_ways_share_one_rate() {
+        let down = fit(&points(64, 30e3), PRIOR, EXCESS).unwrap();
+        // The way up runs 500 us above, mirrored, and its newest point is 50 ms older.
+        let mirror = |p: &Point| Point { t: p.t - 0.05, y: 2.0 * 30e3 * (-p.t) + p.y - 500e3 + 30e3 * 0.05 };
+        let up: Vec<Point> = points(64, 30e3).iter().map(mirror).collect();
+        let up = fit(&up, (-PRIOR.0, PRIOR.1), EXCESS).unwrap();
+        let both = down.state_with(&up, PRIOR).unwrap();
+        assert!((both.x[1] - 30e3).abs() < 1e3, "{}", both.x[1]);
+        assert!((both.x[2] - 500e3).abs() < 6e3, "{}", both.x[2]);
+        assert!(both.p[1][1] < 0.7 * down.rate_variance, "{} {}", both.p[1][1], down.rate_variance);
+        assert!(both.p[2][2] > 0.0 && both.p[2][2].sqrt() < 5e3, "{}", both.p[2][2]);
+    }
+
+    #[test]
+    fn absurd_points_give_no_fit_or_a_finite_one() {
+        for y in [f64::INFINITY, f64::NAN, 1e300, -1e300] {
+            let mut points = points(16, 0.0);
+            points[5].y = y;
+            if let Some(fit) = fit(&points, PRIOR, EXCESS) {
+                assert!(fit.state().p.as_flattened().iter().all(|v| v.is_finite()), "{y}: {fit:?}");
+            }
+        }
+        assert!(fit(&[], PRIOR, EXCESS).is_none());
+    }
+}

@@ -41,3 +41,43 @@ impl Line {
         self.error_ns.saturating_add((self.error_growth * distance as f64).ceil() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: Line = Line {
+        anchor_local: LocalTime::from_nanos(1_790_000_000_123_456_789),
+        anchor_remote: PtpTime::clamped(127_677_463_415_875),
+        rate: -50e-6,
+        error_ns: 1_000,
+        error_growth: 1e-6,
+        path_delay_ns: None,
+        trusted: true,
+    };
+
+    #[test]
+    fn a_reader_converts_to_the_nanosecond_and_ages_the_bound() {
+        let after = |nanos| LINE.anchor_local.plus(crate::time::Span::from_nanos(nanos));
+        assert_eq!(LINE.remote_at(after(0)), LINE.anchor_remote);
+        assert_eq!(LINE.remote_at(after(1)).nanos(), 127_677_463_415_876);
+        assert_eq!(LINE.remote_at(after(1_000_000_000)).nanos(), 127_678_463_365_875);
+        assert_eq!(LINE.remote_at(after(-1_000_000_000)).nanos(), 127_676_463_465_875);
+        assert_eq!(LINE.error_at(after(0)), 1_000);
+        assert_eq!(LINE.error_at(after(2_000_000_000)), 3_000);
+        assert_eq!(LINE.error_at(after(-2_000_000_000)), 3_000);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_hold() {
+        let ends = [i64::MIN, i64::MAX].map(LocalTime::from_nanos);
+        for rate in [0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0, -1.0] {
+            let line = Line { rate, error_growth: f64::MAX, ..LINE };
+            for end in ends {
+                assert!(line.remote_at(end) <= PtpTime::MAX);
+                assert_eq!(line.error_at(end), u64::MAX);
+            }
+        }
+        assert_eq!(LINE.remote_at(ends[0]).nanos(), 0);
+    }
+}

@@ -12,7 +12,7 @@ const TRUST_EXCHANGES: u64 = 4;
 const STEER: f64 = 3.0;
 /// While a line is young the time constant is this part of its age, and at least this many seconds.
 const YOUNG_STEER: f64 = 0.1;
-const LEAST_STEER: f64 = 0.3;
+const LEAST_STEER: f64 = 0.5;
 /// Age up to which the line may steer as fast as it takes, s.
 const YOUNG: f64 = 8.0;
 /// Limit of the steering after that, ns/s: 50 ppm cannot be heard.
@@ -24,7 +24,7 @@ const LONG_STEER: f64 = 3.0;
 /// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
 const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
-const BOUND_NEAR: f64 = 4.0;
+const BOUND_NEAR: f64 = 4.3;
 /// Noise of the stamps, ns.
 const BOUND_LEAST: f64 = 4e3;
 /// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.
@@ -145,5 +145,67 @@ impl Output {
             path_delay_ns: self.path_delay.map(|d| d.round() as u64),
             trusted: self.trusted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(now: f64, target: f64, pairs: u64) -> State {
+        State {
+            now,
+            target,
+            rate: 10e3,
+            sigma: 1e3,
+            rate_sigma: 10.0,
+            near: 1e3,
+            scale: 20e3,
+            samples: 1000.0,
+            pairs,
+            gap: None,
+            exchanges: 0,
+            doubt: 0.0,
+        }
+    }
+
+    #[test]
+    fn it_jumps_until_trusted_and_steers_after() {
+        let mut output = Output::new();
+        for pairs in 1..=3 {
+            output.follow(state(40.0, 1e6 * pairs as f64, pairs));
+            assert_eq!((output.y, output.trusted), (1e6 * pairs as f64, pairs == 3));
+        }
+        output.follow(state(40.0, 3e6 + 100e3, 4));
+        assert_eq!(output.y, 3e6);
+        // 100 us in 3 s would be 33 ppm.
+        assert!((output.rate - 10e3 - 100e3 / STEER).abs() < 1.0, "{}", output.rate);
+        assert!(output.bound > 100e3, "{}", output.bound);
+        output.follow(state(40.0, 3e6 + 300e3, 5));
+        assert_eq!(output.rate, 10e3 + MAX_STEER);
+        output.follow(state(40.0, 3e6 + SLOW_MOST + 3e6, 6));
+        assert_eq!(output.rate, 10e3 + MAX_STEER + 1e6);
+        output.set_free();
+        output.follow(state(40.0, 5e6, 7));
+        assert_eq!((output.y, output.rate), (5e6, 10e3));
+    }
+
+    #[test]
+    fn the_bound_holds_what_could_be_wrong() {
+        let bound = |change: fn(&mut State)| {
+            let mut output = Output::new();
+            let mut state = state(20.0, 0.0, 3);
+            change(&mut state);
+            output.follow(state);
+            output.bound
+        };
+        let calm = bound(|_| ());
+        assert!((5e3..20e3).contains(&calm), "{calm}");
+        assert!(bound(|s| s.sigma = 10e3) >= calm + 50e3);
+        assert!(bound(|s| s.gap = Some(2e6)) >= calm + 1e6);
+        assert!(bound(|s| s.doubt = 1e6) >= calm + 1e6);
+        // A wide spread in a young session may be a queue that never let go.
+        assert!(bound(|s| (s.scale, s.samples) = (15e6, 400.0)) > 15e6);
+        assert!(bound(|s| (s.scale, s.samples) = (15e6, 1500.0)) < 1.1 * calm);
     }
 }

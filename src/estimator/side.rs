@@ -66,14 +66,14 @@ impl Side {
     }
 
     /// Whether the line is young and it is time to fit it to the whole history.
-    pub fn begins_anew(&self) -> bool {
+    pub const fn begins_anew(&self) -> bool {
         let every = if self.len <= INFANT { INFANT as u64 / 8 } else { ANEW };
-        self.seen <= self.young_until && self.len >= INFANT / 4 && self.seen % every == 0
+        self.seen <= self.young_until && self.len >= INFANT / 4 && self.seen.is_multiple_of(every)
     }
 
-    /// Forgets the samples, not what they taught of the delays.
-    pub const fn forget(&mut self) {
-        self.len = 0;
+    /// Forgets all but the latest `keep` samples, not what they taught of the delays.
+    pub fn forget(&mut self, keep: usize) {
+        self.len = self.len.min(keep);
         self.rejuvenate();
     }
 

@@ -119,16 +119,6 @@ impl Link {
             self.estimator.exchange(Exchange { sent: self.local(), received }, self.local());
         }
         self.judge(outcome.stepped);
-        if std::env::var("DBG").is_ok() {
-            println!(
-                "{:.2} err {:.1} bound {:.1} {:?} {}",
-                self.now as f64 * 1e-9,
-                self.errors.last().unwrap() / 1e3,
-                self.bounds.last().unwrap() / 1e3,
-                outcome,
-                self.estimator.track.as_ref().unwrap().debug()
-            );
-        }
         outcome
     }
 
@@ -156,7 +146,8 @@ impl Link {
 
     /// Forgets what was seen of errors.
     fn look(&mut self) {
-        (self.errors.clear(), self.bounds.clear());
+        self.errors.clear();
+        self.bounds.clear();
         self.outside = 0;
     }
 
@@ -267,7 +258,7 @@ fn a_step_back_is_found_within_three_seconds_and_widens_the_bound_before() {
         link.run(40);
         link.offset -= 250e6;
         link.look();
-        let found = (1..).find(|_| link.sync().stepped).unwrap();
+        let found = (1..=100).find(|_| link.sync().stepped).unwrap();
         assert!(found <= 24, "seed {seed}: {found}");
         assert!(link.outside <= 3, "seed {seed}: {}", link.outside);
         link.run(10);
@@ -387,7 +378,7 @@ fn a_path_that_grows_for_a_minute_is_inside_the_bound_and_comes_back() {
             link.least += 2e6 / 480.0;
             link.sync();
         }
-        link.run(40);
+        link.run(90);
         assert!(link.outside <= 2, "seed {seed}: {}", link.outside);
         link.look();
         link.run(10);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
+use super::elders::Elders;
 use super::filter::{Excess, Filter, Point};
 use super::fit::{fit, LATE_MOST};
 use super::line::Line;
@@ -17,7 +18,7 @@ const WANDER: f64 = 20.0 * 20.0;
 /// The same for the agile filter, which stands for "the rate has changed".
 const AGILE_WANDER: f64 = 4000.0 * 4000.0;
 /// Log likelihood ratio of the agile to the steady filter that proves a change of rate (Page's test).
-const CHANGE: f64 = 8.0;
+const CHANGE: f64 = 9.0;
 /// A change of rate beyond this is no crystal's but a queue's, ns/s.
 const CRYSTAL_CHANGE: f64 = 80e3;
 /// A sample above the line by more cannot be a late stamp, nor be explained by any network, ns.
@@ -49,7 +50,17 @@ const LONGEST_HOLD: f64 = 180.0;
 /// A measurement from further back than this is of no use, s.
 const TOO_OLD: f64 = 10.0;
 /// Rates closer than this are those of one crystal, ns/s.
-const SAME_RATE: f64 = 3e3;
+const SAME_RATE: f64 = 500.0;
+/// A rate known no better than this is not known, standard deviation, ns/s.
+const UNKNOWN_RATE: f64 = 4e3;
+/// Samples that a line begins anew from once it was lifted: those that lifted it.
+const LIFT_KEEPS: usize = 8;
+/// A path that is longer may grow by another so much, ns, before the former floor is given up.
+const MORE_GROWTH: f64 = 500e3;
+/// How well the rate is known that went on beside a path's growth, standard deviation, ns/s.
+const RETURN_RATE: f64 = 1e3;
+/// A rate is settled once it is known as well as this, standard deviation, ns/s.
+const SETTLED_RATE: f64 = 700.0;
 /// For so long may a change of rate downwards turn out to have been the path's growth, s.
 const DOUBT: f64 = 240.0;
 /// Nor does a path grow by more, ns.
@@ -64,6 +75,7 @@ const LONGEST_GROWTH: f64 = 900.0;
 const BOUND_GROWTH: f64 = 1.2;
 
 /// What a pair did.
+#[expect(clippy::large_enum_variant, reason = "a step is rare, and nothing here allocates")]
 pub(super) enum Verdict {
     Used,
     Outlier,
@@ -83,6 +95,8 @@ pub(super) struct Restart {
 struct Former {
     line: Straight,
     since: f64,
+    /// What the path had grown by when the rates last agreed, ns.
+    grown: f64,
     /// By how much the rate fell.
     fall: f64,
     /// The path has grown: this line is still the better guess of the time, so it is the one published.
@@ -110,6 +124,7 @@ pub(super) struct Track {
     /// The least lateness of those.
     hold_gap: f64,
     former: Option<Former>,
+    elders: Elders,
     output: Output,
 }
 
@@ -135,6 +150,7 @@ impl Track {
             hold: None,
             hold_gap: 0.0,
             former: None,
+            elders: Elders::new(),
             output: Output::new(),
         };
         track.publish(local, 0.0);
@@ -200,7 +216,7 @@ impl Track {
         } else {
             self.down.delays.add(-r);
         }
-        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > SAME_RATE * SAME_RATE;
+        let unsure = self.down.seen <= INFANT || self.steady.p[1][1] > UNKNOWN_RATE * UNKNOWN_RATE;
         if unsure && r > SURPRISE * sigma && (r <= limit || self.down.seen <= INFANT) && self.hold.is_none() {
             // A truncated normal so far out is far too sure of itself.
             self.steady.p[0][0] += r * r;
@@ -265,10 +281,9 @@ impl Track {
         }
         self.agile = self.steady;
         self.score = 0.0;
-        if returned == 0.0 && self.steady.p[1][1] > SAME_RATE * SAME_RATE {
-            // Nor was the rate known.
-            self.down.rejuvenate();
-            self.begin_anew();
+        if returned == 0.0 && self.steady.p[1][1] > UNKNOWN_RATE * UNKNOWN_RATE {
+            // Nor was the rate known. What came before may have taken another path.
+            self.down.forget(LIFT_KEEPS);
         }
         self.follow_former();
     }
@@ -289,6 +304,7 @@ impl Track {
             self.former = Some(Former {
                 line: Straight::floor(&self.steady),
                 since: self.steady.t,
+                grown: 0.0,
                 fall,
                 holds: false,
             });
@@ -331,7 +347,9 @@ impl Track {
         if (tight && len == RUN) || t - since > LONGEST_HOLD {
             // The path has grown. The filter follows, for the rate's sake; what is published does not.
             if self.down.seen >= MATURE {
-                self.former.get_or_insert(Former { line, since: t, fall: 0.0, holds: true }).holds = true;
+                self.former
+                    .get_or_insert(Former { line, since: t, grown: least, fall: 0.0, holds: true })
+                    .holds = true;
             }
             self.steady.x[0] -= least + self.down.excess().scale / len as f64;
             self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
@@ -407,28 +425,32 @@ impl Track {
         let Some(former) = &mut self.former else { return };
         let grown = former.line.at(now) - self.steady.x[0];
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
-        let same_rate = (former.line.rate - self.steady.x[1]).abs() < SAME_RATE.max(0.25 * former.fall);
+        let rate_sigma = self.steady.p[1][1].max(0.0).sqrt();
+        let same_rate =
+            (former.line.rate - self.steady.x[1]).abs() < SAME_RATE + 2.0 * rate_sigma + 0.1 * former.fall;
         let over = if former.holds {
             let returned = grown < Side::limit(sigma);
-            if returned {
-                // If the path shrank slowly, the filter took that for a rate.
-                self.steady.x[1] = former.line.rate;
-                self.steady.p[1][1] += SAME_RATE * SAME_RATE;
+            if returned && !same_rate {
+                // The path shrinks slowly, and the filter took that for a rate.
+                let f = &mut self.steady;
+                f.x[1] = former.line.rate;
+                f.p[1] = [0.0, RETURN_RATE * RETURN_RATE, 0.0];
+                (f.p[0][1], f.p[2][1]) = (0.0, 0.0);
                 self.agile = self.steady;
             }
-            returned || now - former.since > LONGEST_GROWTH
+            returned || grown > former.grown + MORE_GROWTH || now - former.since > LONGEST_GROWTH
         } else {
             // A rate that falls and comes back was the path growing.
-            let settled = now - former.since > 5.0 && self.steady.p[1][1] < SAME_RATE * SAME_RATE;
+            let settled = now - former.since > 5.0 && rate_sigma < SETTLED_RATE;
             former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
             now - former.since > DOUBT
-                || grown > MOST_GROWTH
-                || grown < 0.0
+                || !(0.0..=MOST_GROWTH).contains(&grown)
                 || (settled && same_rate && !former.holds)
         };
         if over {
             self.former = None;
         } else if former.holds && same_rate {
+            former.grown = grown;
             former.line = Straight { t: now, y: former.line.at(now), rate: self.steady.x[1] };
         }
     }
@@ -487,8 +509,8 @@ impl Track {
         }
         // The line of before and the samples of after need not meet.
         self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
-        self.down.forget();
-        self.up.forget();
+        self.down.forget(0);
+        self.up.forget(0);
         self.output.set_free();
         self.publish(self.local0, 0.0);
     }
@@ -498,7 +520,10 @@ impl Track {
         *rate = rate.clamp(-MAX_RATE, MAX_RATE);
         let now = (self.elapsed(now) as f64 * 1e-9).max(self.steady.t);
         let floor = Straight::floor(&self.steady);
-        let grown = self.former.map_or(0.0, |f| (f.line.at(now) - floor.at(now)).max(0.0));
+        let grown = self.former.map_or(0.0, |f| f.line.at(now) - floor.at(now)).max(self.elders.fall(floor));
+        if self.hold.is_none() {
+            self.elders.see(floor, self.steady.p[1][1].max(0.0).sqrt());
+        }
         let follows = match self.former {
             Some(f) if f.holds => f.line,
             _ => floor,
@@ -528,9 +553,5 @@ impl Track {
 
     pub fn line(&self) -> Line {
         self.output.line(self.local0, self.remote0)
-    }
-    pub fn debug(&self) -> String {
-        let t = self;
-        format!("l {:.1} f {:.3} sl {:.2} sf {:.3} g {:.1} q05 {:.1} q20 {:.1} q50 {:.1} score {:.1} agl {:.1} agf {:.3} ags {:.1} hold {:?} gap {:.1} former {:.1} {:?}", t.steady.x[0] / 1e3, t.steady.x[1] / 1e3, t.steady.p[0][0].sqrt() / 1e3, t.steady.p[1][1].sqrt() / 1e3, t.steady.x[2] / 1e3, t.down.delays.quantile(0.05) / 1e3, t.down.delays.quantile(0.2) / 1e3, t.down.delays.quantile(0.5) / 1e3, t.score, (t.agile.x[0] - t.steady.x[0]) / 1e3, t.agile.x[1] / 1e3, t.agile.p[0][0].sqrt() / 1e3, t.hold, t.hold_gap / 1e3, t.former.map_or(0.0, |f| f.line.at(t.steady.t) - t.steady.x[0]) / 1e3, t.former.map(|f| f.holds))
     }
 }

@@ -45,7 +45,7 @@ pub enum Class {
     LostFollowUps,
     /// Wi-Fi; the least delay is 1.5 ms longer for four minutes.
     LongerPath,
-    /// Wi-Fi; the least delay grows by 2 ms in a minute, stays, and shrinks again.
+    /// Wi-Fi; the least delay grows by 0.5 to 4 ms within minutes, stays a while, and shrinks again.
     Roaming,
     /// Wi-Fi; the session begins inside a queue of 5 to 40 ms that lasts 60 s.
     CongestedStart,
@@ -320,6 +320,36 @@ struct Net {
     doze_end: f64,
     queue: f64,
     queue_time: f64,
+    walk: Walk,
+}
+
+/// A walk away from the access point and back.
+struct Walk {
+    /// What the least delay grows by, s.
+    most: f64,
+    /// Seconds of growth, of rest, and of return.
+    rise: f64,
+    rest: f64,
+    fall: f64,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        let mut r = Random::new(seed << 8 | 6);
+        Self {
+            most: r.between(0.5e-3, 4e-3),
+            rise: r.between(20.0, 150.0),
+            rest: r.between(0.0, 100.0),
+            fall: r.between(20.0, 150.0),
+        }
+    }
+
+    /// The growth at a time since the walk began, s.
+    fn height(&self, t: f64) -> f64 {
+        let rise = (t / self.rise).clamp(0.0, 1.0);
+        let fall = ((t - self.rise - self.rest) / self.fall).clamp(0.0, 1.0);
+        self.most * (rise - fall)
+    }
 }
 
 impl Net {
@@ -327,7 +357,18 @@ impl Net {
         let mut r = Random::new(seed << 8 | if up { 3 } else { 2 });
         let beacon_phase = Random::new(seed << 8 | 4).between(0.0, BEACON);
         let doze_end = r.exponential(3.0);
-        Self { class, up, r, duration, beacon_phase, doze: true, doze_end, queue: 0.0, queue_time: 0.0 }
+        Self {
+            class,
+            up,
+            r,
+            duration,
+            beacon_phase,
+            doze: true,
+            doze_end,
+            queue: 0.0,
+            queue_time: 0.0,
+            walk: Walk::new(seed),
+        }
     }
 
     /// Delay of a packet that leaves at `x`, s.
@@ -360,9 +401,7 @@ impl Net {
         let grown = match self.class {
             Class::Asymmetric if self.up => 1e-3,
             Class::LongerPath if (0.25..0.65).contains(&t) => 1.5e-3,
-            Class::Roaming => {
-                2e-3 * ((t - 0.25) * 10.0).clamp(0.0, 1.0).min(((0.7 - t) * 10.0).clamp(0.0, 1.0))
-            }
+            Class::Roaming => self.walk.height(x - 0.25 * self.duration),
             _ => 0.0,
         };
         let queued = match self.class {
