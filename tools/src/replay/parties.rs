@@ -334,7 +334,8 @@ mod tests {
         let homepod = clock(9, 0);
         let all = [
             said("10.0.0.9", "10.0.0.2", &homepod.sync(1)),
-            said("10.0.0.9", "224.0.1.129", &homepod.sync(1)),
+            said("10.0.0.9", "224.0.1.129", &homepod.sync(2)),
+            said("10.0.0.9", "224.0.1.129", &homepod.sync(3)),
         ];
         let parties = find(&all, &[], &[]).unwrap();
         assert_eq!((&parties.sender[..], parties.identity), (&[ip("10.0.0.2")][..], NOBODY));

@@ -119,6 +119,16 @@ fn a_captured_session_may_have_other_ports_and_addresses_and_companions() {
         (packet.from, packet.to) = (address(last[0]), address(last[1]));
         packet.port += 12_700;
     }
+    // The same receiver has another sender.
+    let aside = all[..4].iter().filter(|packet| packet.from == "fe80::9".parse::<IpAddr>().unwrap());
+    let renumbered = |packet: &Packet| {
+        let mut payload = packet.payload.clone();
+        payload[30] ^= 0x55;
+        Packet { to: "fe80::4".parse().unwrap(), payload, ..*packet }
+    };
+    let aside: Vec<_> = aside.map(renumbered).collect();
+    assert!(aside.len() >= 2);
+    all.splice(4..4, aside);
     // A second receiver, better by its number of Syncs, and somebody's DNS.
     let stranger: IpAddr = "fe80::7".parse().unwrap();
     let to = "fe80::3".parse().unwrap();
@@ -162,8 +172,13 @@ fn half_rows_find_each_other() {
             // Lost, either of them.
             3 => rows.push((index * 10, sync)),
             4 => rows.push((index * 10, follow_up)),
-            // Twice, both of them.
-            5 => rows.extend([sync.clone(), sync, follow_up.clone(), follow_up].map(|row| (index * 10, row))),
+            // Twice, both of them, and each time the first counts.
+            5 => {
+                let again =
+                    [format!("{sequence},,,{},,", t2 + 1), format!("{sequence},{},{corr},,,", t1 + 1)];
+                let [sync_again, follow_up_again] = again;
+                rows.extend([sync, sync_again, follow_up, follow_up_again].map(|row| (index * 10, row)));
+            }
             // Overtaken by the next two Syncs.
             6 => rows.extend([(index * 10, sync), (index * 10 + 25, follow_up)]),
             // The Follow_Up first.
@@ -197,6 +212,27 @@ fn a_silence_passes_as_it_would_live() {
     assert!(lines[3..].iter().all(|line| fields(line)[1].is_some()), "{notes}");
     assert!(!notes.contains("no longer synchronised") && notes.contains("0 new epochs"), "{notes}");
     assert!(picture.unwrap().contains("1 epoch,"));
+    // What the picture shows of the silence: the bound has grown.
+    let mut beats = beats(100, 6);
+    let mut trace = trace::Trace::default();
+    let mut take = |beat: &Beat| {
+        let text = writing::trace(std::slice::from_ref(beat));
+        let row = trace::parse(text.lines().nth(1).unwrap().as_bytes(), false).unwrap().unwrap();
+        let estimate = trace.take(&row);
+        (estimate.unwrap().published, trace.session().unwrap().take_silence())
+    };
+    let (mut before, mut silence) = (None, None);
+    beats[99].t2 += 20_000 * MILLISECOND;
+    for beat in &beats {
+        assert_eq!(silence, None);
+        let bound = before;
+        (before, silence) = take(beat);
+        if let Some(session::Silence { until, published: Some(after) }) = silence {
+            assert_eq!(until, at(beats[99].t2));
+            assert!(after.error_ns > bound.map_or(u64::MAX, |bound: session::Published| bound.error_ns));
+        }
+    }
+    assert!(silence.is_some());
     // After a minute there is nothing to go on with.
     let (lines, notes, _) = gap(70);
     assert!(notes.contains("no longer synchronised") && notes.contains("for a minute"), "{notes}");
@@ -211,18 +247,29 @@ fn a_silence_passes_as_it_would_live() {
 fn a_clock_that_was_set_back_goes_on_from_there() {
     let mut beats = beats(100, 7);
     let back = 3_600 * 1_000 * MILLISECOND;
+    let step = 10_000 * MILLISECOND;
     for beat in &mut beats[50..] {
         beat.exchange = None;
         beat.t2 -= back;
     }
+    // And then the receiver's clock steps.
+    beats[75..].iter_mut().for_each(|beat| beat.t1 += step);
     let (lines, notes) = replay(trace(&beats).as_bytes());
     assert_eq!(lines.len(), 100);
     let epochs: Vec<_> = lines.iter().map(|line| fields(line)[3].unwrap()).collect();
-    assert_eq!(epochs, [[0; 50], [1; 50]].concat());
+    assert_eq!(epochs[..75], [[0; 50].as_slice(), &[1; 25]].concat());
+    assert!(epochs.is_sorted() && epochs.last() == Some(&2));
     let [at, remote_at, ..] = fields(lines.last().unwrap());
-    let error = remote_at.unwrap() - i128::from(remote(at.unwrap() as i64 + back));
+    let error = remote_at.unwrap() - i128::from(remote(at.unwrap() as i64 + back) + step);
     assert!(error.abs() < 5 * i128::from(MILLISECOND), "{error}: {notes}");
-    assert!(notes.contains("set back") && notes.contains("100 pairs"), "{notes}");
+    for text in [
+        "epoch 1: the recording clock was set back",
+        "epoch 2: the receiver's",
+        "heard 100 Sync",
+        "2 new epochs",
+    ] {
+        assert!(notes.contains(text), "{text}: {notes}");
+    }
 }
 
 #[test]
@@ -322,6 +369,8 @@ fn damaged_input_is_read_as_far_as_it_goes() {
     }
     // Blocks of other kinds are passed over, however long, and one too long for any ends the reading.
     let mut file = pcapng(&[]);
+    // The first section has an interface of its own kind.
+    file[28 + 8] = 101;
     block(&mut file, 0x0bad, &vec![7; 300_000]);
     let sections = [file, pcapng(&packets)].concat();
     assert_eq!(replay(&sections).0.len(), 12);

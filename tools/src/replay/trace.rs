@@ -276,7 +276,7 @@ mod tests {
         // The same one again is no other.
         assert_eq!(used(["1400000000,5400100000"; 3]), (1, 0));
         assert_eq!(used(["1400000000,5400100000", "1500000001,5500100001", "1700000000,5700100000"]), (3, 0));
-        // Not over when its row came, and older than any answer.
+        // Not over when its row came; old, but over.
         assert_eq!(used(["1500000001,5500100001", ",", ","]), (0, 1));
         assert_eq!(used(["400000000,4400100000", ",", ","]), (1, 0));
     }
