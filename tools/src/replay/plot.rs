@@ -143,7 +143,7 @@ fn whole(marks: &[Mark], span: (f64, f64)) -> Part {
     let samples = detrended(marks);
     let lines = lines(marks, |mark| mark.line, span);
     let mut values: Vec<f64> = samples.iter().map(|point| point.1).collect();
-    let (low, high) = extent(&lines, 0.0);
+    let (low, high) = extent(marks);
     let low = quantile(&mut values, OUTSIDE).unwrap_or(0.0).min(low);
     let high = quantile(&mut values, 1.0 - OUTSIDE).unwrap_or(0.0).max(high);
     Part {
@@ -158,13 +158,13 @@ fn whole(marks: &[Mark], span: (f64, f64)) -> Part {
 /// The published line's course: how the clocks drift, and how the line is led after them.
 fn course(marks: &[Mark], span: (f64, f64)) -> Part {
     let lines = lines(marks, |mark| mark.line, span);
-    let (low, high) = extent(&lines, usual_bound(marks));
+    let ((low, high), error) = (extent(marks), usual_bound(marks));
     Part {
         caption: "the published line, less the same straight line",
         y: "receiver - local",
         samples: detrended(marks),
         lines,
-        range: padded(low, high),
+        range: padded(low - error, high + error),
     }
 }
 
@@ -188,18 +188,20 @@ fn close(marks: &[Mark], span: (f64, f64)) -> Part {
     }
 }
 
-/// A bound that nearly all of the bounds stay below, with a little room.
+/// A bound that most of the bounds stay below, with room: those of a line that settles may reach beyond.
 fn usual_bound(marks: &[Mark]) -> f64 {
-    const USUAL: f64 = 0.95;
-    const ROOM: f64 = 1.2;
+    const USUAL: f64 = 0.75;
+    const ROOM: f64 = 1.6;
     let mut errors: Vec<f64> = marks.iter().filter_map(|mark| mark.error).collect();
     quantile(&mut errors, USUAL).unwrap_or(0.0) * ROOM
 }
 
-/// How far the lines reach, with `bound` on either side.
-fn extent(lines: &[Vec<(f64, f64, f64)>], bound: f64) -> (f64, f64) {
-    let values = || lines.iter().flatten().map(|point| point.1);
-    (values().fold(0.0, f64::min) - bound, values().fold(0.0, f64::max) + bound)
+/// How far the published line reaches but for its outermost hundredths, which are of its beginning.
+fn extent(marks: &[Mark]) -> (f64, f64) {
+    const OUTERMOST: f64 = 0.01;
+    let mut values: Vec<f64> = marks.iter().filter_map(|mark| mark.line).collect();
+    let mut at = |p| quantile(&mut values, p).unwrap_or(0.0);
+    (at(OUTERMOST), at(1.0 - OUTERMOST))
 }
 
 /// A little more than a range, and never none at all.

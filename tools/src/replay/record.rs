@@ -65,21 +65,27 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// The line through `points` with the least squares; nothing without points.
-    pub fn through(points: impl Iterator<Item = (LocalTime, u64)> + Clone) -> Option<Self> {
-        let (local0, remote0) = points.clone().next()?;
+    /// The line through `points` (local and receiver's time, bound) with the least squares, each point weighed by its
+    /// bound: a line that is still settling counts little. Nothing without points.
+    pub fn through(points: impl Iterator<Item = (LocalTime, u64, u64)> + Clone) -> Option<Self> {
+        /// No bound is believed to be better, ns.
+        const BEST: f64 = 1e3;
+        let (local0, remote0, _) = points.clone().next()?;
         let mut trend =
             Self { local0, remote0: PtpTime::clamped(i128::from(remote0)), offset: 0.0, rate: 0.0 };
-        let xy = points.map(|(at, remote)| (trend.elapsed(at), trend.above(at, remote)));
-        let (mut n, mut sum_x, mut sum_y) = (0.0, 0.0, 0.0);
-        for (x, y) in xy.clone() {
-            (n, sum_x, sum_y) = (n + 1.0, sum_x + x, sum_y + y);
+        let weighed = points.map(|(at, remote, error)| {
+            let bound = error as f64 + BEST;
+            (trend.elapsed(at), trend.above(at, remote), 1.0 / (bound * bound))
+        });
+        let (mut weights, mut sum_x, mut sum_y) = (0.0, 0.0, 0.0);
+        for (x, y, weight) in weighed.clone() {
+            (weights, sum_x, sum_y) = (weights + weight, sum_x + weight * x, sum_y + weight * y);
         }
-        let (mean_x, mean_y) = (sum_x / n, sum_y / n);
+        let (mean_x, mean_y) = (sum_x / weights, sum_y / weights);
         let (mut xx, mut covariance) = (0.0, 0.0);
-        for (x, y) in xy {
-            xx += (x - mean_x) * (x - mean_x);
-            covariance += (x - mean_x) * (y - mean_y);
+        for (x, y, weight) in weighed {
+            xx += weight * (x - mean_x) * (x - mean_x);
+            covariance += weight * (x - mean_x) * (y - mean_y);
         }
         let rate = if xx > 0.0 { covariance / xx } else { 0.0 };
         (trend.offset, trend.rate) = (mean_y - rate * mean_x, rate);
@@ -118,7 +124,7 @@ pub struct Mark {
 /// Rows against the trends of their epochs.
 pub fn marks(rows: &[Row]) -> (Vec<Mark>, Option<Trend>) {
     let Some(first) = rows.first() else { return (Vec::new(), None) };
-    let published = |row: &Row| row.published.map(|known| (row.at, known.remote_ns));
+    let published = |row: &Row| row.published.map(|known| (row.at, known.remote_ns, known.error_ns));
     let mut trends: Vec<(u32, Trend)> = Vec::new();
     for epoch in rows.chunk_by(|a, b| a.epoch == b.epoch) {
         let number = epoch.first().map_or(0, |row| row.epoch);
@@ -128,7 +134,7 @@ pub fn marks(rows: &[Row]) -> (Vec<Mark>, Option<Trend>) {
     }
     // Nothing was ever published: against the samples themselves.
     if trends.is_empty() {
-        let samples = rows.iter().filter_map(|row| row.left.map(|left| (row.at, left.nanos())));
+        let samples = rows.iter().filter_map(|row| row.left.map(|left| (row.at, left.nanos(), 0)));
         trends.extend(Trend::through(samples).map(|trend| (u32::MAX, trend)));
     }
     let mut marks = Vec::with_capacity(rows.len());
@@ -207,6 +213,16 @@ mod tests {
             assert_eq!(mark.error.is_some(), row.published.is_some());
         }
         assert_eq!((marks[0].residual, marks[2].residual), (None, Some(-1_000.0)));
+    }
+
+    #[test]
+    fn a_line_that_still_settles_counts_little() {
+        let point = |s: i64| {
+            let (off, error) = if s < 5 { (400_000, 900_000) } else { (0, 10_000) };
+            (LocalTime::from_nanos(s * SECOND), (s * SECOND + 37_500 * s + off) as u64, error)
+        };
+        let trend = Trend::through((0..20).map(point)).unwrap();
+        assert!((trend.rate - 37.5e-6).abs() < 0.1e-6, "{}", trend.rate);
     }
 
     #[test]
