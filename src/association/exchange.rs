@@ -11,6 +11,10 @@ const SLOTS: usize = 8;
 /// An answer later than this is not believed to be one (ten times the slowest seen, field guide 3.4).
 const PATIENCE: Span = Span::from_millis(1_000);
 
+/// A line is not taken for better than this when responses are judged by it: software stamps, ours of the request and the
+/// receiver's of its arrival, are late by 61 us one time in a hundred where the kernel does not make them.
+const MIN_SLACK_NS: u64 = 61_000;
+
 /// What a Delay_Resp's correctionField means. Apple adds it to receiveTimestamp, IEEE 1588 subtracts it, and some
 /// receivers send the true time and a correction on top (field guide 1.3, 1.13, 2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +104,7 @@ impl Exchanges {
 
         // The request arrived there after it left here and before the response arrived here; both ends of that
         // span are read off the line and are good to its bound.
-        let bound = line.error_at(response.arrived);
+        let bound = line.error_at(response.arrived).max(MIN_SLACK_NS);
         let slack = Span::from_nanos(i64::try_from(bound).unwrap_or(i64::MAX));
         let earliest = i128::from(line.remote_at(sent).nanos()) - i128::from(slack.nanos());
         let latest = i128::from(line.remote_at(response.arrived).nanos()) + i128::from(slack.nanos());
