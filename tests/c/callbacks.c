@@ -207,6 +207,10 @@ static void on_log(void *user_data, ptpbmca_log_level level, const char *message
     atomic_fetch_add(&log->by_level[level], 1);
     GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_ERR_WOULD_DEADLOCK);
     GIVES(ptpbmca_set_log_callback(on_log, log, PTPBMCA_LOG_TRACE), PTPBMCA_ERR_WOULD_DEADLOCK);
+    for (int i = 0; i < 50; i++)
+        sched_yield();
+    if (atomic_load(&log->alive) != 1)
+        FAIL("set_log_callback returned while the former callback was running");
     atomic_fetch_add(&log->lines, 1);
 }
 

@@ -26,7 +26,8 @@ begun_all=$(date +%s)
 
 # verdict NAME STATUS OUTPUT SECONDS: the one line about a test, and what it printed where that says more.
 verdict() {
-    why=$(tail -n 1 "$3" 2>/dev/null)
+    # The compiler's first error, or else the last line.
+    why=$(grep -m 1 'error: ' "$3") || why=$(tail -n 1 "$3" 2>/dev/null)
     case $2 in
     0) echo "PASS $1 ($4 s)"; sed "s/^/     /" "$3" ;;
     77) echo "SKIP $1: $why" ;;
