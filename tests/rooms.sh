@@ -15,7 +15,7 @@ for file in $inner; do
 done
 for file in $(grep -rlE '\bunsafe\b' src --include='*.rs'); do
     case $file in
-    src/engine/*|src/ffi/*|src/session.rs) ;;
+    src/engine/*|src/ffi/*|src/session/mod.rs) ;;
     *) grep -vE '^#!\[forbid\(unsafe_code\)\]|^ *//' "$file" | grep -qE '\bunsafe\b' && { echo "$file has unsafe code"; bad=1; } ;;
     esac
 done
