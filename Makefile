@@ -8,7 +8,7 @@ OUT := $(CARGO_TARGET_DIR)/release
 C_FLAGS := -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude
 LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 
-.PHONY: all demo test bench-reads lib header lint doc clean
+.PHONY: all demo test bench bench-reads lib header lint doc clean
 
 all: lib
 
@@ -29,6 +29,12 @@ test:
 	$(MAKE) lib
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	bash tests/all.sh $(abspath $(OUT))
+
+# The estimate beside the field's on generated links. SEEDS=20 takes more seeds, ONLY=wifi one link, FIRST=7 seeds from
+# there on; DOCS=docs writes docs/accuracy.md and its pictures.
+bench:
+	$(CARGO) bench -q -p ptpbmca-tools --bench accuracy -- $(if $(FIRST),--first $(FIRST)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(ONLY),--link $(ONLY)) $(if $(DOCS),--docs $(abspath $(DOCS)))
 
 # What asking the time costs beside clock_gettime, while the worker follows a receiver.
 bench-reads: lib
