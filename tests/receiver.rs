@@ -257,6 +257,52 @@ fn a_mixed_group_gives_each_session_its_own_timeline() {
     }
 }
 
+/// Whether this is a process in which `test` is the only one; else it is run in one such. For tests of what a process has
+/// one of: the other tests' sessions share it.
+fn alone(test: &str) -> bool {
+    if std::env::var_os("PTPBMCA_ALONE").is_some() {
+        return true;
+    }
+    let alone = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("PTPBMCA_ALONE", "1")
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(alone.unwrap().success());
+    false
+}
+
+#[test]
+fn sockets_closed_under_the_library_are_made_anew() {
+    if !alone("sockets_closed_under_the_library_are_made_anew") {
+        return;
+    }
+    let ports = (20_219, 20_220);
+    let receiver = Receiver::spawn(receiver(ports)).unwrap();
+    let session = start(&sender(ports));
+    until_locked(&session);
+    let mut closed = 0;
+    for fd in 3..256 {
+        // SAFETY: an address of zeros is valid, and live for the call to fill; closing is what this test is about.
+        unsafe {
+            let mut address: libc::sockaddr_in = std::mem::zeroed();
+            let mut length = std::mem::size_of_val(&address) as libc::socklen_t;
+            let got = libc::getsockname(fd, (&raw mut address).cast(), &raw mut length);
+            let ours = u32::from_be(address.sin_addr.s_addr) == u32::from(SENDER);
+            let port = u16::from_be(address.sin_port);
+            if got == 0 && ours && [ports.0, ports.1].contains(&port) {
+                libc::close(fd);
+                closed += 1;
+            }
+        }
+    }
+    assert_eq!(closed, 2);
+    until(&session, "holdover", |now| now.sync_state == SyncState::Holdover);
+    let now = until_locked(&session);
+    assert_eq!(now.epoch, 0);
+    bound_is_kept(&session, &receiver, 50);
+}
+
 #[test]
 fn a_locked_session_wakes_the_worker_for_packets_and_deadlines_only() {
     /// Times the worker went to sleep by itself; of the one worker of this process, which other tests use as well.
@@ -268,15 +314,7 @@ fn a_locked_session_wakes_the_worker_for_packets_and_deadlines_only() {
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
-    // A process of its own: the other tests' sessions wake the same worker.
-    if std::env::var_os("PTPBMCA_ALONE").is_none() {
-        let name = "a_locked_session_wakes_the_worker_for_packets_and_deadlines_only";
-        let alone = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name])
-            .env("PTPBMCA_ALONE", "1")
-            .stdout(std::process::Stdio::null())
-            .status();
-        assert!(alone.unwrap().success());
+    if !alone("a_locked_session_wakes_the_worker_for_packets_and_deadlines_only") {
         return;
     }
     let ports = (20_119, 20_120);

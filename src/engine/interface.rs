@@ -36,6 +36,26 @@ pub fn index_by_name(name: &str) -> Option<u32> {
     }
 }
 
+/// The name of the interface with this index.
+pub fn name_of(index: u32) -> Option<String> {
+    #[cfg(unix)]
+    {
+        let mut name: [libc::c_char; libc::IF_NAMESIZE] = [0; libc::IF_NAMESIZE];
+        // SAFETY: as many bytes as a name may have, for the call to fill; it gives null or a string that ends with a zero.
+        let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+        if found.is_null() {
+            return None;
+        }
+        // SAFETY: the call has filled the name.
+        unsafe { std::ffi::CStr::from_ptr(found) }.to_str().ok().map(str::to_owned)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = index;
+        None
+    }
+}
+
 /// The hardware address of the interface that has `address`, or else of the first one that has any.
 pub fn hardware_address(address: Option<IpAddr>) -> Option<[u8; 6]> {
     let entries = entries();
@@ -128,6 +148,8 @@ mod tests {
         let index = index_of(IpAddr::from([127, 0, 0, 1])).unwrap();
         assert_eq!(index_by_name("lo"), Some(index));
         assert_eq!(index_by_name(&index.to_string()), Some(index));
+        assert_eq!(name_of(index).as_deref(), Some("lo"));
+        assert_eq!(name_of(u32::MAX), None);
         assert_eq!(index_by_name("no such interface"), None);
         assert_eq!(index_of(IpAddr::from([192, 0, 2, 1])), None);
     }

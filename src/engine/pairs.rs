@@ -46,6 +46,31 @@ impl Pair {
         sockets && numbers(&self.spec) == numbers(wanted)
     }
 
+    /// Whether a socket has died, or could not be made anew when it had. Sockets handed over are lost for good.
+    fn is_dead(&self) -> bool {
+        let missing = self.endpoints.is_empty() && self.spec.prebound.is_none();
+        missing || self.endpoints.iter().any(|endpoint| !endpoint.lives())
+    }
+
+    /// Makes all sockets anew.
+    fn reopen(&mut self, id: PairId, registry: &Registry) -> Result<()> {
+        for mut endpoint in std::mem::take(&mut self.endpoints) {
+            if endpoint.lives() {
+                let _ = registry.deregister(&mut endpoint.socket);
+            } else {
+                endpoint.forget();
+            }
+        }
+        self.endpoints = match self.spec.prebound {
+            None => net::open(&self.spec, self.ephemeral)?,
+            // By now their numbers may be a stranger's.
+            Some(_) => {
+                return Err(Error::new(ErrorKind::Network, "sockets handed over cannot be made anew."));
+            }
+        };
+        self.register(id, registry)
+    }
+
     fn register(&mut self, id: PairId, registry: &Registry) -> Result<()> {
         self.endpoints.truncate(TOKENS);
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
@@ -169,32 +194,37 @@ impl Pairs {
     pub fn revive(&mut self, registry: &Registry) -> bool {
         let mut revived = false;
         for (id, place) in self.0.iter_mut().enumerate() {
-            let Some(pair) = place.as_mut().filter(|pair| pair.endpoints.iter().any(|e| !e.lives())) else {
-                continue;
-            };
-            revived = true;
-            for mut endpoint in std::mem::take(&mut pair.endpoints) {
-                if endpoint.lives() {
-                    let _ = registry.deregister(&mut endpoint.socket);
-                } else {
-                    endpoint.forget();
+            let Some(pair) = place.as_mut().filter(|pair| pair.is_dead()) else { continue };
+            // Said once, also if it has to be tried again and again.
+            let first = !pair.endpoints.is_empty();
+            match pair.reopen(id, registry) {
+                Ok(()) => {
+                    revived = true;
+                    log::warn!("the PTP sockets were closed under the library; made anew");
                 }
-            }
-            let reopened = match pair.spec.prebound {
-                None => net::open(&pair.spec, pair.ephemeral),
-                // By now their numbers may be a stranger's.
-                Some(_) => Err(Error::new(ErrorKind::Network, "sockets handed over cannot be made anew.")),
-            };
-            let made = reopened.and_then(|endpoints| {
-                pair.endpoints = endpoints;
-                pair.register(id, registry)
-            });
-            match made {
-                Ok(()) => log::warn!("the PTP sockets were closed under the library; made anew"),
-                Err(error) => log::error!("the PTP sockets were closed under the library: {error}"),
+                Err(error) if first => log::error!("the PTP sockets were closed under the library: {error}"),
+                Err(_) => {}
             }
         }
         revived
+    }
+
+    /// Whether sockets could not be made anew so far.
+    pub fn is_wanting(&self) -> bool {
+        self.0.iter().flatten().any(|pair| pair.endpoints.is_empty() && pair.spec.prebound.is_none())
+    }
+
+    /// An interface has come back under another index: sockets bound to a link-local address of it are made anew.
+    pub fn move_scope(&mut self, from: u32, to: u32, registry: &Registry) {
+        for (id, place) in self.0.iter_mut().enumerate() {
+            let Some(pair) = place else { continue };
+            if let Some(local) = pair.spec.local.as_mut().filter(|local| local.scope == from) {
+                local.scope = to;
+                if let Err(error) = pair.reopen(id, registry) {
+                    log::warn!("the PTP sockets on an interface that has come back: {error}");
+                }
+            }
+        }
     }
 
     /// One session less; the last one closes the sockets.

@@ -17,7 +17,7 @@ use super::published::Published;
 use super::routes::RouteWatch;
 use super::timer::{Alarm, SettingWatch};
 use super::timestamp::{Received, MAX_DATAGRAM};
-use super::{Awaited, Command, SessionId, SessionSpec, Shared, Waited};
+use super::{interface, Awaited, Command, SessionId, SessionSpec, Shared, Waited};
 use crate::association::{Association, Packet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{LocalTime, Span};
@@ -45,8 +45,11 @@ const EVENTS: usize = 64;
 /// How often clocks are compared where the system does not tell of settings: a step is to be noticed within a second.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
-/// How often sockets are looked at at most.
+/// How often sockets are looked at at most; half of the time in which a lock is to be back with an interface.
 const SOCKET_CHECK: Span = Span::from_millis(1_000);
+
+/// How often sockets that could not be made anew are tried again.
+const SOCKET_RETRY: Duration = Duration::from_millis(1_000);
 
 /// Names an association; never used twice.
 type LinkId = u64;
@@ -72,6 +75,8 @@ pub struct Worker<'a> {
     /// Which links listen to an address; more than one only where sessions differ in their local address.
     peers: HashMap<(PairId, Address), Vec<(LinkId, u8)>>,
     sessions: HashMap<SessionId, LinkId>,
+    /// The names of interfaces that link-local addresses are on.
+    scopes: HashMap<u32, String>,
     timers: BinaryHeap<Reverse<(LocalTime, LinkId)>>,
     waiters: Vec<Waiter>,
     /// Sockets that may have more to read.
@@ -104,6 +109,7 @@ impl<'a> Worker<'a> {
             next_link: 0,
             peers: HashMap::new(),
             sessions: HashMap::new(),
+            scopes: HashMap::new(),
             timers: BinaryHeap::new(),
             waiters: Vec::new(),
             readable: Vec::new(),
@@ -131,6 +137,7 @@ impl<'a> Worker<'a> {
                     ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
                     ROUTES => {
                         self.routes.iter().for_each(RouteWatch::take);
+                        self.follow_interfaces();
                         self.rejoin();
                     }
                     token => self.readable.extend(self.pairs.endpoint(token)),
@@ -158,7 +165,8 @@ impl<'a> Worker<'a> {
         });
         let polling = SettingWatch::NEEDS_POLLING || self.setting.is_none();
         let check = (polling && !self.links.is_empty()).then_some(CLOCK_CHECK);
-        [until, check].into_iter().flatten().min()
+        let retry = self.pairs.is_wanting().then_some(SOCKET_RETRY);
+        [until, check, retry].into_iter().flatten().min()
     }
 
     fn check_clocks(&mut self) {
@@ -253,11 +261,18 @@ impl<'a> Worker<'a> {
                 self.schedule(id);
             }
             // Something did not come in time: a good moment to see that the sockets are well.
-            if now.since(self.sockets_checked) >= SOCKET_CHECK {
-                self.sockets_checked = now;
-                if self.pairs.revive(self.poll.registry()) {
-                    self.rejoin();
-                }
+            self.check_sockets(now);
+        }
+        if self.pairs.is_wanting() {
+            self.check_sockets(now);
+        }
+    }
+
+    fn check_sockets(&mut self, now: LocalTime) {
+        if now.since(self.sockets_checked) >= SOCKET_CHECK {
+            self.sockets_checked = now;
+            if self.pairs.revive(self.poll.registry()) {
+                self.rejoin();
             }
         }
     }
@@ -281,6 +296,27 @@ impl<'a> Worker<'a> {
         if link.scheduled.is_none_or(|scheduled| at < scheduled) {
             link.scheduled = Some(at);
             self.timers.push(Reverse((at, id)));
+        }
+    }
+
+    /// Interfaces that link-local addresses name: one that was removed and made anew has another index.
+    fn follow_interfaces(&mut self) {
+        let moved = |(index, name): (&u32, &String)| {
+            let now = interface::index_by_name(name)?;
+            (now != *index).then(|| (*index, now, name.clone()))
+        };
+        let moved: Vec<_> = self.scopes.iter().filter_map(moved).collect();
+        for (from, to, name) in moved {
+            log::info!("interface {name} has come back");
+            self.scopes.remove(&from);
+            self.scopes.insert(to, name);
+            let peers = self.links.values_mut().flat_map(|link| link.peers.iter_mut());
+            peers.filter(|peer| peer.scope == from).for_each(|peer| peer.scope = to);
+            for ((pair, address), listeners) in std::mem::take(&mut self.peers) {
+                let scope = if address.scope == from { to } else { address.scope };
+                self.peers.insert((pair, Address { scope, ..address }), listeners);
+            }
+            self.pairs.move_scope(from, to, self.poll.registry());
         }
     }
 
@@ -328,6 +364,11 @@ impl<'a> Worker<'a> {
         let now = clock::monotonic();
         let pair = self.pairs.acquire(&spec.pair, spec.ephemeral, self.poll.registry())?;
         let local = spec.pair.local.map(|local| local.ip);
+        for address in spec.peers.iter().chain(&spec.pair.local).filter(|address| address.scope != 0) {
+            if let Some(name) = interface::name_of(address.scope) {
+                self.scopes.insert(address.scope, name);
+            }
+        }
         let shared = match self.shareable(pair, local, &spec) {
             Ok(shared) => shared,
             Err(error) => {

@@ -14,7 +14,8 @@ set -u
 RETRIES=50 # s for second and third tries of a whole run, which is to end within six minutes
 TESTS="follow-clean follow-busy follow-unicast follow-sdo0 follow-ipv6 follow-local-v4 follow-local-v6 follow-global-v6 follow-delayed
 lead-clean lead-busy lead-wire lead-ipv6 ports-in-use unprivileged silence interface-down
-interface-gone interface-gone-local interface-down-leading simulated simulated-led"
+interface-gone interface-gone-local interface-gone-ipv6
+interface-gone-local-ipv6 interface-down-leading simulated simulated-led"
 
 build=${1:-}
 shift
@@ -159,7 +160,7 @@ unprivileged() {
 outage() {
   local go=$1 back=$2 gone returned r=0
   shift 2
-  bg follower ip netns exec "$SND" "$STATE/probe" $RCV4 ${LOCAL:-} --role follow --settle 0 --seconds 60 --trace "$STATE/trace" --rate 50
+  bg follower ip netns exec "$SND" "$STATE/probe" ${TO:-$RCV4} ${LOCAL:-} --role follow --settle 0 --seconds 60 --trace "$STATE/trace" --rate 50
   await follower synchronised 10 || why "no lock: $(cat "$STATE/follower.log")" || return
   sleep 6
   gone=$(now_ns); $go
@@ -196,6 +197,15 @@ interface_gone() {
 interface_gone_local() {
   net_up delay=0 && master || why "no ptp4l, or no link" || return
   LOCAL="--local $SND4" outage take_away bring_back relock=2
+}
+# The same where addresses are good on that interface only.
+interface_gone_ipv6() {
+  net_up delay=0 && NET=UDPv6 SCOPE=0x02 master || why "no ptp4l, or no link" || return
+  TO="$RCV6%snd0" outage take_away bring_back relock=2
+}
+interface_gone_local_ipv6() {
+  net_up delay=0 && NET=UDPv6 SCOPE=0x02 master || why "no ptp4l, or no link" || return
+  TO="$RCV6%snd0" LOCAL="--local $SND6%snd0" outage take_away bring_back relock=2
 }
 interface_down_leading() {
   net_up delay=0 || why "no link" || return

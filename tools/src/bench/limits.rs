@@ -114,7 +114,9 @@ fn on_public(class: Class, usual: f64, power_save: f64) -> Option<f64> {
 /// Time in which a step is found, s: nothing can be early, so a step ahead shows at once.
 fn found(class: Class) -> Option<f64> {
     match class {
-        Class::Handover | Class::PowerSaveHandover | Class::Restart => Some(0.5),
+        Class::Handover | Class::Restart => Some(0.5),
+        // Three samples have to come, each held for a beacon (102 ms), and one of twenty is lost.
+        Class::PowerSaveHandover => Some(0.75),
         Class::StepBack => Some(3.0),
         _ => None,
     }
