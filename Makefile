@@ -8,7 +8,7 @@ OUT := $(CARGO_TARGET_DIR)/release
 C_FLAGS := -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude
 LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 
-.PHONY: all demo test bench bench-reads lib header lint doc clean
+.PHONY: all demo test bench bench-reads bench-scale lib header lint doc clean
 
 all: lib
 
@@ -41,6 +41,10 @@ bench-reads: lib
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	$(CC) -std=c99 $(C_FLAGS) benches/reads.c -o $(OUT)/reads $(LINK)
 	sh benches/reads.sh $(OUT)
+
+# One worker and ten to a thousand receivers: CPU, wake-ups, memory, punctuality. About two minutes.
+bench-scale:
+	$(CARGO) bench -q -p ptpbmca --bench scale
 
 # Writes include/ptpbmca.h anew from src/ffi.
 header:
