@@ -146,6 +146,9 @@ int main(int argc, char **argv)
         nanosleep(&pause, NULL);
     }
     result = ptpbmca_stop(session);
-    printf("stopped: %s\n", ptpbmca_result_name(result));
-    return result == PTPBMCA_OK ? 0 : 1;
+    if (result != PTPBMCA_OK) {
+        fprintf(stderr, "%s: %s\n", ptpbmca_result_name(result), ptpbmca_result_message(result));
+        return 1;
+    }
+    return 0;
 }
