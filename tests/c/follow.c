@@ -128,6 +128,21 @@ static void check_snapshot(const ptpbmca_session *session, uint64_t identity)
         CHECK(offset.reserved[i] == 0);
 }
 
+/* When the clock was first called synchronised, and how many Sync/Follow_Up pairs that took. */
+static int64_t locked_at;
+static uint64_t locked_after;
+
+static void on_event(void *user_data, ptpbmca_session *session, ptpbmca_event event, const ptpbmca_clock_offset *now)
+{
+    ptpbmca_session_status status;
+    (void)user_data;
+    (void)now;
+    if (event == PTPBMCA_EVENT_SYNCHRONIZED && !locked_at && ptpbmca_status(session, &status) == PTPBMCA_OK) {
+        locked_at = raw_monotonic();
+        locked_after = status.pairs;
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *const options[] = {"--address",    "127.0.21.2", "--event-port", "22319",  "--general-port", "22320",
@@ -145,12 +160,19 @@ int main(int argc, char **argv)
     CHECK(argc > 1);
     receiver = receiver_start(argv[1], options);
     config.ready_timeout_ms = 5000;
+    config.on_event = on_event;
     if (ptpbmca_start("127.0.21.2", &config, &wall, &error) != PTPBMCA_OK)
         FAIL("%s", error.message);
     config.local_clock = PTPBMCA_CLOCK_MONOTONIC;
+    config.on_event = NULL;
     GIVES(ptpbmca_start("127.0.21.2", &config, &audio, NULL), PTPBMCA_OK);
     GIVES(ptpbmca_await_sync(wall, 15000), PTPBMCA_OK);
     GIVES(ptpbmca_await_sync(audio, 15000), PTPBMCA_OK);
+
+    /* Within half a second of the first pair: of the pairs 125 ms apart, the fifth would be too late. */
+    CHECK(locked_after >= 1 && locked_after <= 4);
+    printf("locked after %" PRIu64 " pairs, %.0f ms after the first\n", locked_after,
+           (double)(locked_at - receiver_event(&receiver, "first_sync")) / 1e6);
 
     total = seconds * 100;
     for (int i = 0; i < 3; i++)
