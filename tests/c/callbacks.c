@@ -127,7 +127,7 @@ static void events(ptpbmca_role_policy role)
     CHECK(saw(&seen_too, PTPBMCA_EVENT_STOPPED) == 1);
 }
 
-/* A flag that is freed after stop: the sanitizer, valgrind and the flag's own value tell a callback that came later. */
+/* A flag that is put down after stop tells a callback that came later. */
 struct flag {
     atomic_int alive, calls;
 };
@@ -156,6 +156,7 @@ static void *hammer(void *argument)
     snprintf(receiver, sizeof receiver, "127.0.18.%d", 20 + number);
     config.on_event = on_flagged_event;
     config.announce_timeout_ms = 1;
+    struct flag *retired[64] = {NULL};
     for (int round = 0; round < hammer_rounds; round++) {
         struct flag *flag = malloc(sizeof *flag);
         ptpbmca_session *session;
@@ -170,9 +171,12 @@ static void *hammer(void *argument)
         atomic_store(&flag->alive, 0);
         calls += atomic_load(&flag->calls);
         CHECK(atomic_load(&flag->calls) >= 1);
-        memset((void *)flag, 0xdd, sizeof *flag);
-        free(flag);
+        /* Freed late: the next one must not come to lie where a callback still looks for the last. */
+        free(retired[round % 64]);
+        retired[round % 64] = flag;
     }
+    for (int i = 0; i < 64; i++)
+        free(retired[i]);
     return (void *)(uintptr_t)calls;
 }
 
@@ -194,6 +198,8 @@ static void none_after_stop(void)
 struct log {
     atomic_int alive, lines, by_level[8], in_set;
     char last[512];
+    /* So long in the callback that it is likely to be replaced meanwhile. */
+    int dawdles;
 };
 
 static void on_log(void *user_data, ptpbmca_log_level level, const char *message)
@@ -207,8 +213,8 @@ static void on_log(void *user_data, ptpbmca_log_level level, const char *message
     atomic_fetch_add(&log->by_level[level], 1);
     GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_ERR_WOULD_DEADLOCK);
     GIVES(ptpbmca_set_log_callback(on_log, log, PTPBMCA_LOG_TRACE), PTPBMCA_ERR_WOULD_DEADLOCK);
-    for (int i = 0; i < 50; i++)
-        sched_yield();
+    if (log->dawdles)
+        pause_ms(1);
     if (atomic_load(&log->alive) != 1)
         FAIL("set_log_callback returned while the former callback was running");
     atomic_fetch_add(&log->lines, 1);
@@ -284,25 +290,31 @@ static void *log_maker(void *argument)
 /* Callbacks come and go, each with memory of its own, while lines are written. */
 static void log_replaced_while_used(void)
 {
+    /* Freed late: the next one must not come to lie where a callback still looks for the last. */
+    enum { WAITING = 256 };
+    static struct log *retired[WAITING];
     pthread_t maker;
     long lines = 0;
+    int turn = 0;
     int64_t end = raw_monotonic() + 1500000000;
     pthread_create(&maker, NULL, log_maker, NULL);
     while (raw_monotonic() < end) {
         struct log *log = malloc(sizeof *log);
         fresh(log);
+        log->dawdles = 1;
         GIVES(ptpbmca_set_log_callback(on_log, log, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
-        sched_yield();
         if (raw_monotonic() % 4 == 0)
-            pause_ms(3);
+            pause_ms(1);
         GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_OK);
         atomic_store(&log->alive, 0);
         lines += atomic_load(&log->lines);
-        memset((void *)log, 0xdd, sizeof *log);
-        free(log);
+        free(retired[turn % WAITING]);
+        retired[turn++ % WAITING] = log;
     }
     atomic_store(&over, 1);
     pthread_join(maker, NULL);
+    for (int i = 0; i < WAITING; i++)
+        free(retired[i]);
     CHECK(lines > 0);
 }
 
