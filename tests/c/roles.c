@@ -25,54 +25,70 @@ static ptpbmca_session *started(const char *receiver, const ptpbmca_config *conf
     return session;
 }
 
-/* Whether a leading session's times are its local clock's, moved by `difference`. */
-static void check_leading(const ptpbmca_session *session, int64_t difference)
+/* How far a leading session's times are from its local clock's, moved by `difference`. */
+static int64_t leading_error(const ptpbmca_session *session, int64_t difference)
 {
-    /* Two clocks are compared by reading one after the other; a preempted reading is that much worse. */
-    const int64_t near_ns = 2000000;
     ptpbmca_clock_offset offset;
     ptpbmca_anchor_time anchor;
     uint64_t receiver_ns;
-    int64_t local_ns, back;
+    int64_t local_ns, back, errors[3], worst = 0;
     GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
     CHECK(offset.role == PTPBMCA_LEADING && offset.sync_state == PTPBMCA_SYNC_LEADING && offset.synchronized == 1);
     CHECK(offset.grandmaster_id == offset.local_clock_id && offset.local_clock_id != 0 && offset.epoch == 0);
-    CHECK(offset.error_ns < 1000000 && offset.skew_ppm == 0);
-    if (magnitude(offset.offset_ns - difference) > near_ns)
-        FAIL("leading, offset is %" PRId64 ", %" PRId64 " ns from what it should be", offset.offset_ns,
-             offset.offset_ns - difference);
+    CHECK(offset.error_ns < 10000000 && offset.skew_ppm == 0);
+    errors[0] = offset.offset_ns - difference;
     GIVES(ptpbmca_local_now(session, &local_ns), PTPBMCA_OK);
     GIVES(ptpbmca_receiver_time(session, local_ns, &receiver_ns), PTPBMCA_OK);
-    CHECK(magnitude((int64_t)(receiver_ns - (uint64_t)local_ns) - difference) < near_ns);
+    errors[1] = (int64_t)(receiver_ns - (uint64_t)local_ns) - difference;
     GIVES(ptpbmca_local_time(session, receiver_ns, &back), PTPBMCA_OK);
     CHECK(magnitude(back - local_ns) <= 1);
     GIVES(ptpbmca_anchor(session, local_ns, &anchor), PTPBMCA_OK);
     CHECK(anchor.timeline_id == offset.local_clock_id);
     GIVES(ptpbmca_receiver_now(session, &receiver_ns), PTPBMCA_OK);
-    CHECK(magnitude((int64_t)receiver_ns - raw_clock(CLOCK_REALTIME)) < near_ns);
+    errors[2] = (int64_t)receiver_ns - raw_clock(CLOCK_REALTIME);
+    for (int i = 0; i < 3; i++)
+        worst = magnitude(errors[i]) > worst ? magnitude(errors[i]) : worst;
+    return worst;
+}
+
+static int64_t wall_minus_monotonic(void)
+{
+    int64_t before = raw_monotonic(), wall = raw_clock(CLOCK_REALTIME), after = raw_monotonic();
+    return wall - before - (after - before) / 2;
+}
+
+/* Clocks are compared by reading one after the other; only a preempted comparison is off, and the next one is not. */
+static void check_leading(const ptpbmca_session *session, ptpbmca_clock clock)
+{
+    int64_t best = INT64_MAX;
+    for (int i = 0; i < 20 && best > 1000000; i++) {
+        int64_t error = leading_error(session, clock == PTPBMCA_CLOCK_REALTIME ? 0 : wall_minus_monotonic());
+        best = error < best ? error : best;
+    }
+    if (best > 1000000)
+        FAIL("leading, the offset is %" PRId64 " ns from what it should be", best);
 }
 
 static void leading(void)
 {
     ptpbmca_config config = loopback(LOCAL, PORT);
-    int64_t wall_minus_monotonic = raw_clock(CLOCK_REALTIME) - raw_monotonic();
     ptpbmca_session *wall, *audio;
     ptpbmca_session_status status;
     config.role = PTPBMCA_ROLE_LEAD;
     /* Even where one would wait: leading needs nobody. */
     config.ready_timeout_ms = 60000;
     wall = started("127.0.22.50", &config);
-    check_leading(wall, 0);
+    check_leading(wall, PTPBMCA_CLOCK_REALTIME);
     config.local_clock = PTPBMCA_CLOCK_MONOTONIC;
     audio = started("127.0.22.50", &config);
-    check_leading(audio, wall_minus_monotonic);
+    check_leading(audio, PTPBMCA_CLOCK_MONOTONIC);
     GIVES(ptpbmca_await_sync(audio, 0), PTPBMCA_OK);
     EVENTUALLY(ptpbmca_status(wall, &status) == PTPBMCA_OK && status.sent.sync >= 5 && status.sent.announce >= 2, 10);
     CHECK(status.sent.follow_up >= 4 && status.sent.delay_req == 0);
-    check_leading(wall, 0);
-    check_leading(audio, wall_minus_monotonic);
+    check_leading(wall, PTPBMCA_CLOCK_REALTIME);
+    check_leading(audio, PTPBMCA_CLOCK_MONOTONIC);
     stop(wall);
-    check_leading(audio, wall_minus_monotonic);
+    check_leading(audio, PTPBMCA_CLOCK_MONOTONIC);
     stop(audio);
 }
 
@@ -86,7 +102,7 @@ static void nobody(void)
     config.ready_timeout_ms = 10000;
     session = started("127.0.22.51", &config);
     /* start has waited for it. */
-    check_leading(session, 0);
+    check_leading(session, PTPBMCA_CLOCK_REALTIME);
     GIVES(ptpbmca_status(session, &status), PTPBMCA_OK);
     CHECK(!status.announced && status.received.sync == 0 && status.clock.receiver_clock_id == 0);
     stop(session);
@@ -96,7 +112,7 @@ static void nobody(void)
     GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
     CHECK(offset.role == PTPBMCA_LISTENING && !offset.synchronized);
     GIVES(ptpbmca_await_sync(session, 10000), PTPBMCA_OK);
-    check_leading(session, 0);
+    check_leading(session, PTPBMCA_CLOCK_REALTIME);
     stop(session);
     /* Following only, it goes on listening, and start is not kept from returning. */
     config.role = PTPBMCA_ROLE_FOLLOW;
