@@ -20,7 +20,7 @@ enum { STRETCHES = 64 };
 
 struct receiver {
     pid_t pid;
-    char truth[64];
+    char truth[256];
     off_t known;
     int count;
     struct stretch stretches[STRETCHES];
@@ -35,7 +35,7 @@ static UNUSED struct receiver receiver_start(const char *program, const char *co
     struct stat state;
     memset(&receiver, 0, sizeof receiver);
     receiver.known = -1;
-    snprintf(receiver.truth, sizeof receiver.truth, "/tmp/ptpbmca-truth-XXXXXX");
+    snprintf(receiver.truth, sizeof receiver.truth, "%s/truth-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : P_tmpdir);
     file = mkstemp(receiver.truth);
     CHECK(file >= 0);
     arguments[used++] = receiver.truth;

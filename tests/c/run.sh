@@ -12,6 +12,8 @@ include=$here/../../include
 cd "$here" || exit 2
 CC=${CC:-cc}
 work=$(mktemp -d)
+# Where the tests put what the simulated receivers say: gone with the rest, also after a failure.
+export TMPDIR="$work"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 warnings="-Wall -Wextra -Wpedantic -Werror"
