@@ -494,7 +494,7 @@ fn follow_ups_that_come_late_and_out_of_order_are_used() {
         }
         if i % 5 == 3 {
             for pair in waiting.drain(..) {
-                assert!(!link.estimator.pair(pair, link.local()).stepped);
+                assert_eq!(link.estimator.pair(pair, link.local()), Outcome::default());
             }
         }
         link.judge(false);
