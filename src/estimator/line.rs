@@ -12,6 +12,8 @@ pub struct Line {
     pub anchor_remote: PtpTime,
     /// Remote seconds per local second, minus one.
     pub rate: f64,
+    /// The same as measured: `rate` also steers the line towards where it should be.
+    pub skew: f64,
     /// Bound on the error at the anchor, nanoseconds.
     pub error_ns: u64,
     /// Nanoseconds added to the bound per nanosecond of distance from the anchor, either side.
@@ -50,6 +52,7 @@ mod tests {
         anchor_local: LocalTime::from_nanos(1_790_000_000_123_456_789),
         anchor_remote: PtpTime::clamped(127_677_463_415_875),
         rate: -50e-6,
+        skew: -50e-6,
         error_ns: 1_000,
         error_growth: 1e-6,
         path_delay_ns: None,

@@ -65,6 +65,7 @@ pub(super) struct Output {
     t: f64,
     y: f64,
     rate: f64,
+    skew: f64,
     bound: f64,
     growth: f64,
     path_delay: Option<f64>,
@@ -80,6 +81,7 @@ impl Output {
             t: 0.0,
             y: 0.0,
             rate: 0.0,
+            skew: 0.0,
             bound: 0.0,
             growth: 0.0,
             path_delay: None,
@@ -115,6 +117,7 @@ impl Output {
         }
         self.t = now;
         self.rate = state.rate + steer;
+        self.skew = state.rate;
         self.pairs = state.pairs;
         self.trusted = state.pairs >= TRUST_PAIRS;
         let hidden_for = CONGESTED_SAMPLES * (state.scale / CONGESTED).min(1.0);
@@ -140,6 +143,7 @@ impl Output {
             anchor_local: local0.plus(Span::from_nanos(elapsed)),
             anchor_remote: PtpTime::clamped(remote),
             rate: self.rate * 1e-9,
+            skew: self.skew * 1e-9,
             error_ns: self.bound.ceil() as u64,
             error_growth: self.growth * 1e-9,
             path_delay_ns: self.path_delay.map(|d| d.round() as u64),

@@ -3,6 +3,7 @@
 
 use super::delays::Delays;
 use super::filter::{Excess, Filter, Point};
+use super::fit::{fit, Fit};
 
 /// Samples kept: 32 s at 8 Hz.
 pub(super) const HISTORY: usize = 256;
@@ -40,6 +41,8 @@ pub(super) struct Side {
     pub seen: u64,
     /// Up to so many samples the line is fitted to the whole history now and then.
     young_until: u64,
+    /// Rate and its standard deviation from the last such fit.
+    fitted: Option<(f64, f64)>,
 }
 
 impl Side {
@@ -50,6 +53,7 @@ impl Side {
             len: 0,
             seen: 0,
             young_until: HISTORY as u64,
+            fitted: None,
         }
     }
 
@@ -73,6 +77,7 @@ impl Side {
 
     /// Forgets all but the latest `keep` samples, not what they taught of the delays.
     pub fn forget(&mut self, keep: usize) {
+        self.fitted = None;
         self.len = self.len.min(keep);
         self.rejuvenate();
     }
@@ -85,10 +90,17 @@ impl Side {
     /// How often to learn the delays from the fit and fit again: the first few samples start from a mere guess.
     pub const fn rounds(&self) -> usize {
         if self.len <= INFANT {
-            6
+            3
         } else {
             2
         }
+    }
+
+    /// Fits a line to the whole history; `prior` is mean and standard deviation of the rate.
+    pub fn fit(&mut self, prior: (f64, f64)) -> Option<Fit> {
+        let fit = fit(self.recent(), prior, self.excess(), self.fitted);
+        self.fitted = fit.map(|f| (f.rate, f.rate_variance.sqrt()));
+        fit
     }
 
     /// Learns the delays from the history alone, against a line.

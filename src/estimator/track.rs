@@ -4,7 +4,7 @@
 use super::delays::Delays;
 use super::elders::Elders;
 use super::filter::{Excess, Filter, Point};
-use super::fit::{fit, LATE_MOST};
+use super::fit::LATE_MOST;
 use super::line::Line;
 use super::output::{Output, State};
 use super::side::{Side, Straight};
@@ -396,9 +396,9 @@ impl Track {
     fn begin_anew(&mut self) {
         // A round learns what the delays look like, the next makes use of it.
         for _ in 0..self.down.rounds() {
-            let Some(down) = fit(self.down.recent(), self.prior, self.down.excess()) else { return };
+            let Some(down) = self.down.fit(self.prior) else { return };
             let mirrored = (-self.prior.0, self.prior.1);
-            let up = if self.up.seen >= 4 { fit(self.up.recent(), mirrored, self.up.excess()) } else { None };
+            let up = if self.up.seen >= 4 { self.up.fit(mirrored) } else { None };
             let both = up.and_then(|up| down.state_with(&up, self.prior));
             let ceiling = self.steady.x[0] + self.steady.x[2];
             let gap_variance = self.steady.p[2][2];

@@ -187,6 +187,7 @@ fn line() -> Line {
         anchor_local: at(START),
         anchor_remote: PtpTime::from_nanos(100 * SECOND as u64).unwrap(),
         rate: 0.0,
+        skew: 0.0,
         error_ns: 100_000,
         error_growth: 0.0,
         path_delay_ns: Some(MS as u64),
