@@ -73,6 +73,13 @@ const LONGEST_GROWTH: f64 = 900.0;
 
 /// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
 const BOUND_GROWTH: f64 = 1.2;
+/// Exchanges that must agree before half the round trip moves the line.
+const GAP_EXCHANGES: u64 = 2;
+/// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
+/// standard deviations, which evens out the extremes of either side (seen over some hundred traces),
+const LEAN: f64 = 0.25;
+/// but not where the floor is hardly known at all, ns.
+const LEAN_MOST: f64 = 120e3;
 
 /// What a pair did.
 #[expect(clippy::large_enum_variant, reason = "a step is rare, and nothing here allocates")]
@@ -479,7 +486,8 @@ impl Track {
         let limit = Side::limit(variance.max(0.0).sqrt());
         let beyond = ceiling - y;
         let line = Straight::ceiling(&self.steady);
-        let lower = beyond > limit && self.contradicted(&self.up, line, limit);
+        // The first few may all have been spikes: then a single quick one tells more than they do.
+        let lower = beyond > limit && (self.up.seen <= INFANT || self.contradicted(&self.up, line, limit));
         if lower {
             let (_, top) = self.up.beyond(line, 5, 0.0);
             self.steady.p[2][2] += top * top;
@@ -530,12 +538,17 @@ impl Track {
         };
         let two_way = self.up.seen > 0;
         let gap = if two_way { self.steady.x[2].max(0.0) } else { 0.0 };
+        let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        // Half a round trip that was seen once may be half a spike.
+        let delay = if self.up.seen >= GAP_EXCHANGES { 0.5 * gap } else { 0.0 };
+        // The floor's posterior leans upwards; with exchanges the two floors' leanings cancel.
+        let lean = if two_way { 0.0 } else { LEAN * sigma.min(LEAN_MOST - sigma).max(0.0) };
         let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
         let state = State {
             now,
-            target: follows.at(now) + 0.5 * gap,
+            target: follows.at(now) + delay + lean,
             rate: follows.rate,
-            sigma: self.steady.p[0][0].max(0.0).sqrt(),
+            sigma,
             rate_sigma: self.steady.p[1][1].max(0.0).sqrt(),
             near: self.down.delays.quantile(0.02),
             scale: self.down.excess().scale.min(self.down.delays.quantile(0.5)),
