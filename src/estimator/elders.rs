@@ -4,8 +4,9 @@
 use super::side::Straight;
 
 /// Lines remembered.
-const COUNT: usize = 8;
-/// Seconds between two of them: together they reach back four minutes.
+const COUNT: usize = 14;
+/// Seconds between two of them: together they reach back seven minutes, for paths were seen to grow and to
+/// shrink for minutes each.
 const EVERY: f64 = 30.0;
 /// A rate known no better than this gives no line worth remembering, ns/s.
 const CALM_RATE: f64 = 500.0;
@@ -15,6 +16,8 @@ const DRIFT: f64 = 2.0;
 const WALK: f64 = 3.0 * 10.0 * 0.577;
 /// and as many of the rate known then.
 const RATE_SIGMA: f64 = 3.0;
+/// No path grows by more, ns: it is the rate that has changed.
+const MOST: f64 = 5e6;
 /// What a floor's own noise may add, ns.
 const LEAST: f64 = 20e3;
 
@@ -47,7 +50,7 @@ impl Elders {
                 let allowed =
                     LEAST + RATE_SIGMA * sigma * age + 0.5 * DRIFT * age * age + WALK * age * age.sqrt();
                 let below = elder.at(line.t) - line.y;
-                if below > allowed && age < EVERY * COUNT as f64 {
+                if below > allowed && below < MOST && age < EVERY * COUNT as f64 {
                     below + allowed
                 } else {
                     0.0
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_fall_is_seen_for_four_minutes_and_a_wander_is_not() {
+    fn a_slow_fall_is_seen_for_minutes_and_a_wander_is_not() {
         let mut elders = Elders::new();
         for i in 0..=10 {
             elders.see(line(30.0 * f64::from(i), 300e3 * f64::from(i)), 100.0);
@@ -74,7 +77,9 @@ mod tests {
         assert_eq!(elders.fall(line(300.0, 3000e3)), 0.0);
         assert_eq!(elders.fall(line(300.0, 3000e3 - 15e3)), 0.0);
         assert!(elders.fall(line(300.0, 3000e3 - 500e3)) > 500e3);
-        assert_eq!(elders.fall(line(700.0, 7000e3 - 500e3)), 0.0);
+        assert_eq!(elders.fall(line(800.0, 8000e3 - 700e3)), 0.0);
+        // A path does not grow by so much.
+        assert_eq!(elders.fall(line(300.0, 3000e3 - 2.0 * MOST)), 0.0);
     }
 
     #[test]

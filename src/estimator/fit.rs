@@ -217,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_fit_changes_nothing_but_the_work() {
+        let points = points(96, 30e3);
+        let cold = fit(&points, PRIOR, EXCESS, None).unwrap();
+        let sigma = cold.rate_variance.sqrt();
+        // From nearby, and from somewhere else altogether.
+        for last in [(cold.rate + sigma, 1.5 * sigma), (cold.rate + 100.0 * sigma, sigma), (f64::NAN, 1.0)] {
+            let warm = fit(&points, PRIOR, EXCESS, Some(last)).unwrap();
+            assert!((warm.rate - cold.rate).abs() < 0.2 * sigma, "{last:?}: {} {}", warm.rate, cold.rate);
+            let ratio = warm.rate_variance / cold.rate_variance;
+            assert!((0.7..1.4).contains(&ratio), "{last:?}: {ratio}");
+        }
+    }
+
+    #[test]
     fn late_stamps_are_left_out() {
         let mut points = points(128, 30e3);
         for (i, late) in [(3, 2e6), (40, 300e3), (41, 310e3), (100, 1e6)] {

@@ -24,7 +24,7 @@ const LONG_STEER: f64 = 3.0;
 /// Standard deviations in the bound: the filter's normal distribution stands for a skewed one.
 const BOUND_SIGMA: f64 = 6.0;
 /// The line may miss the least delay of the session by some parts of the delays seen next to the floor.
-const BOUND_NEAR: f64 = 4.3;
+const BOUND_NEAR: f64 = 4.1;
 /// Noise of the stamps, ns.
 const BOUND_LEAST: f64 = 4e3;
 /// Wander of the rate while nothing is heard, ns/s: some 0.1 ppm in a minute.
@@ -33,6 +33,13 @@ const BOUND_WANDER: f64 = 100.0;
 const CONGESTED: f64 = 3e6;
 /// so that its least delay may not show for so many samples (3 min at 8 Hz).
 const CONGESTED_SAMPLES: f64 = 1440.0;
+/// In a young epoch the floor may not have shown yet, nor the rate: as many medians of the delays as this number has to
+/// that of its pairs, and at most so many, are added; less a little, so that a minute later none is.
+const UNSEEN_SAMPLES: f64 = 64.0;
+const UNSEEN_FADE: f64 = 0.1;
+/// A few samples may agree by chance: to their median this is added, ns, over their number.
+const UNSEEN_FIRST: f64 = 500e3;
+const UNSEEN_MOST: f64 = 16.0;
 /// Share of the round trip's least delay by which its halves may differ: all of it. Nothing but the sum can be observed,
 /// so half the round trip bounds the error of splitting it evenly (as NTP's root distance has it).
 const ASYMMETRY: f64 = 1.0;
@@ -49,6 +56,8 @@ pub(super) struct State {
     pub near: f64,
     /// Scale of the excess delays.
     pub scale: f64,
+    /// Excess delay that half the samples stay below.
+    pub median: f64,
     /// Samples these were learned from.
     pub samples: f64,
     pub pairs: u64,
@@ -57,6 +66,8 @@ pub(super) struct State {
     pub exchanges: u64,
     /// What samples that contradict the line add to the bound.
     pub doubt: f64,
+    /// And to what it grows by, ns/s.
+    pub rate_doubt: f64,
 }
 
 /// The published line in the epoch's coordinates.
@@ -122,14 +133,18 @@ impl Output {
         self.trusted = state.pairs >= TRUST_PAIRS;
         let hidden_for = CONGESTED_SAMPLES * (state.scale / CONGESTED).min(1.0);
         let hidden = 1.25 * state.scale * (2.0 - 2.0 * state.samples / hidden_for).clamp(0.0, 1.0);
+        let pairs = state.pairs.max(1) as f64;
+        let unseen = (state.median + UNSEEN_FIRST / pairs)
+            * (UNSEEN_SAMPLES / pairs - UNSEEN_FADE).clamp(0.0, UNSEEN_MOST);
         self.bound = BOUND_SIGMA * state.sigma
             + BOUND_NEAR * state.near
             + BOUND_LEAST
             + hidden
+            + unseen
             + (target - self.y).abs()
             + state.doubt
             + state.gap.map_or(0.0, |g| ASYMMETRY * 0.5 * g);
-        self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + BOUND_WANDER;
+        self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
         self.path_delay = state.gap.filter(|_| state.exchanges >= TRUST_EXCHANGES).map(|g| 0.5 * g);
     }
 
@@ -165,11 +180,13 @@ mod tests {
             rate_sigma: 10.0,
             near: 1e3,
             scale: 20e3,
+            median: 20e3,
             samples: 1000.0,
             pairs,
             gap: None,
             exchanges: 0,
             doubt: 0.0,
+            rate_doubt: 0.0,
         }
     }
 
@@ -198,7 +215,7 @@ mod tests {
     fn the_bound_holds_what_could_be_wrong() {
         let bound = |change: fn(&mut State)| {
             let mut output = Output::new();
-            let mut state = state(20.0, 0.0, 3);
+            let mut state = state(20.0, 0.0, 1000);
             change(&mut state);
             output.follow(state);
             output.bound
@@ -208,6 +225,8 @@ mod tests {
         assert!(bound(|s| s.sigma = 10e3) >= calm + 50e3);
         assert!(bound(|s| s.gap = Some(2e6)) >= calm + 1e6);
         assert!(bound(|s| s.doubt = 1e6) >= calm + 1e6);
+        // The floor may not have shown yet.
+        assert!(bound(|s| s.pairs = 80) >= calm + 10e3);
         // A wide spread in a young session may be a queue that never let go.
         assert!(bound(|s| (s.scale, s.samples) = (15e6, 400.0)) > 15e6);
         assert!(bound(|s| (s.scale, s.samples) = (15e6, 1500.0)) < 1.1 * calm);

@@ -29,6 +29,11 @@ const LATE: f64 = 0.005;
 /// Standard deviations, plus nanoseconds of stamp noise, beyond the line from which a sample contradicts it.
 const BEYOND_SIGMA: f64 = 6.0;
 const BEYOND_LEAST: f64 = 20e3;
+/// So many of the latest samples may contradict the line by all lying below it: from 1 to 8 s at 8 Hz.
+const FEWEST_BELOW: usize = 16;
+const MOST_BELOW: usize = 64;
+/// Log probability from which on that is no chance.
+const NO_CHANCE: f64 = -8.0;
 
 /// The latest samples of one direction, newest first. Those of the way up are stored mirrored, so that for either
 /// direction a packet that was delayed lies below the line.
@@ -82,6 +87,11 @@ impl Side {
         self.rejuvenate();
     }
 
+    /// The history speaks of a path that changed, so the line is not to be fitted to it.
+    pub const fn grow_up(&mut self) {
+        self.young_until = 0;
+    }
+
     /// The line was wrong, so it is young again.
     pub const fn rejuvenate(&mut self) {
         self.young_until = self.seen.saturating_add(HISTORY as u64);
@@ -129,6 +139,25 @@ impl Side {
         BEYOND_SIGMA * sigma + BEYOND_LEAST
     }
 
+    /// How far the latest samples all lie below the line where that is too improbable to be chance, at most, ns.
+    pub fn below(&self, line: Straight) -> f64 {
+        let (mut least, mut most) = (f64::MAX, 0.0_f64);
+        for (i, p) in self.recent().iter().take(MOST_BELOW).enumerate() {
+            least = least.min(line.above(p));
+            if least <= 0.0 {
+                break;
+            }
+            let len = i + 1;
+            if len >= FEWEST_BELOW && len.is_power_of_two() {
+                let odds = len as f64 * self.delays.share_above(least).ln();
+                if odds < NO_CHANCE {
+                    most = most.max(least);
+                }
+            }
+        }
+        most
+    }
+
     /// Of the `among` latest samples, how many lie beyond the line by more than `limit`, and by how much at most.
     pub fn beyond(&self, line: Straight, among: usize, limit: f64) -> (usize, f64) {
         let beyond = self.recent().iter().take(among).map(|p| -line.above(p)).filter(|r| *r > limit);
@@ -163,5 +192,43 @@ impl Straight {
     /// How far it runs above a point, ns.
     pub fn above(self, point: &Point) -> f64 {
         self.at(point.t) - point.y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_below_the_line_contradicts_it_and_a_few_do_not() {
+        let line = Straight { t: 0.0, y: 0.0, rate: 0.0 };
+        let mut side = Side::new(Delays::new());
+        for i in 0..400 {
+            side.delays.add(f64::from(i % 40) * 50e3);
+        }
+        let mut t = 0.0;
+        let mut see = |y: f64, times: usize| {
+            for _ in 0..times {
+                t += 0.125;
+                side.push(Point { t, y });
+            }
+            side.below(line)
+        };
+        assert_eq!(see(-50e3, 64), 0.0);
+        assert_eq!(see(-1500e3, 15), 0.0);
+        assert_eq!(see(-1500e3, 1), 1500e3);
+        assert_eq!(see(-50e3, 1), 0.0);
+        assert_eq!(see(-800e3, 16), 800e3);
+    }
+
+    #[test]
+    fn a_line_that_grew_up_is_not_fitted() {
+        let mut side = Side::new(Delays::new());
+        (0..64).for_each(|i| side.push(Point { t: f64::from(i), y: 0.0 }));
+        assert!(side.begins_anew());
+        side.grow_up();
+        assert!(!side.begins_anew());
+        side.rejuvenate();
+        assert!(side.begins_anew());
     }
 }

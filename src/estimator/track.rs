@@ -73,6 +73,10 @@ const LONGEST_GROWTH: f64 = 900.0;
 
 /// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
 const BOUND_GROWTH: f64 = 1.2;
+/// From this score on a change of rate may be under way: the bound holds either filter.
+const SCORE_DOUBT: f64 = 4.0;
+/// A line that leaves the samples has left them further by now than the least of the latest says.
+const BOUND_BELOW: f64 = 1.5;
 /// Exchanges that must agree before half the round trip moves the line.
 const GAP_EXCHANGES: u64 = 2;
 /// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
@@ -444,6 +448,7 @@ impl Track {
                 f.p[1] = [0.0, RETURN_RATE * RETURN_RATE, 0.0];
                 (f.p[0][1], f.p[2][1]) = (0.0, 0.0);
                 self.agile = self.steady;
+                self.down.grow_up();
             }
             returned || grown > former.grown + MORE_GROWTH || now - former.since > LONGEST_GROWTH
         } else {
@@ -544,6 +549,8 @@ impl Track {
         // The floor's posterior leans upwards; with exchanges the two floors' leanings cancel.
         let lean = if two_way { 0.0 } else { LEAN * sigma.min(LEAN_MOST - sigma).max(0.0) };
         let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
+        let changing = (self.score / SCORE_DOUBT).clamp(0.0, 1.0);
+        let median = self.down.delays.quantile(0.5);
         let state = State {
             now,
             target: follows.at(now) + delay + lean,
@@ -551,15 +558,20 @@ impl Track {
             sigma,
             rate_sigma: self.steady.p[1][1].max(0.0).sqrt(),
             near: self.down.delays.quantile(0.02),
-            scale: self.down.excess().scale.min(self.down.delays.quantile(0.5)),
+            scale: self.down.excess().scale.min(median),
+            median,
             samples: self.down.delays.count(),
             pairs: self.down.seen,
             gap: two_way.then_some(gap),
             exchanges: self.up.seen,
             doubt: doubt
                 + BOUND_GROWTH * grown
-                + if self.hold.is_some() { BOUND_GROWTH * self.hold_gap } else { 0.0 }
-                + agile * (self.score / 4.0).clamp(0.0, 1.0),
+                + match self.hold {
+                    Some(_) => BOUND_GROWTH * self.hold_gap,
+                    None => BOUND_BELOW * self.down.below(floor),
+                }
+                + agile * changing,
+            rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
         };
         self.output.follow(state);
     }

@@ -1,0 +1,96 @@
+//! The first seconds of an epoch, and the seconds after a suspend.
+#![forbid(unsafe_code)]
+
+use super::*;
+
+#[test]
+fn three_pairs_make_it_trusted_within_a_wide_bound() {
+    let mut link = Link::wifi(5);
+    for expected in [false, false, true] {
+        link.sync();
+        let line = link.estimator.line().unwrap();
+        assert_eq!(line.trusted, expected);
+        assert!(line.error_ns > 500_000, "{}", line.error_ns);
+    }
+}
+
+#[test]
+fn the_young_bound_holds_what_a_few_samples_cannot_show() {
+    let mut outside = 0;
+    for seed in 1..=40 {
+        let mut link = Link::wifi(seed);
+        link.run(3);
+        outside += link.outside;
+        // It does not stay so wide.
+        link.run(60);
+        assert!(link.bounds[link.bounds.len() - 1] < 300e3, "seed {seed}");
+    }
+    assert!(outside <= 4, "{outside}");
+}
+
+#[test]
+fn the_rate_is_measured_within_seconds_whatever_the_line_steers() {
+    for seed in 1..=8 {
+        let mut link = Link::wired(seed);
+        link.run(4);
+        let line = link.estimator.line().unwrap();
+        assert!((line.skew * 1e6 - link.ppm).abs() < 5.0, "seed {seed}: {}", line.skew * 1e6);
+    }
+    // A line that was wrong by a millisecond is steered back; the rate it is said to have is the clock's.
+    let mut link = Link::wifi(1);
+    link.run(60);
+    link.offset += 2e6;
+    link.run(2);
+    let line = link.estimator.line().unwrap();
+    assert!((line.skew * 1e6 - link.ppm).abs() < 5.0, "{}", line.skew * 1e6);
+    assert!((line.rate - line.skew).abs() > 50e-6, "{}", line.rate);
+}
+
+#[test]
+fn a_slow_first_exchange_is_soon_forgotten() {
+    let mut link = Link::wifi(14);
+    link.excused = 0.0;
+    for exchange in 0..12 {
+        link.sync();
+        let up = if exchange == 0 { 26e6 } else { 1.3e6 };
+        let received = PtpTime::clamped(i128::from(link.truth(up)));
+        link.estimator.exchange(Exchange { sent: link.local(), received }, link.local());
+    }
+    assert!(link.errors[10] < 1e6, "{:?}", link.errors);
+}
+
+#[test]
+fn a_suspend_moves_line_and_history() {
+    let mut link = Link::wired(12);
+    link.run(30);
+    let before = link.estimator.line().unwrap();
+    // The receiver's clock goes on for an hour while the local one stands still; a millisecond of it goes unnoticed.
+    link.offset += 3600e9;
+    link.estimator.shift(Span::from_nanos(3_599_999_000_000));
+    let after = link.estimator.line().unwrap();
+    assert_eq!(after.anchor_local, before.anchor_local);
+    let moved = after.anchor_remote.since(before.anchor_remote).nanos() - 3_599_999_000_000;
+    assert!(moved.abs() < 2_000, "{moved}");
+    assert!(after.error_ns > 1_000_000 + before.error_ns);
+    link.look();
+    link.run(10);
+    assert_eq!((link.outside, link.steps), (0, 0));
+    assert!(link.errors[40] < 20e3, "{}", link.errors[40]);
+}
+
+#[test]
+fn after_a_suspend_the_samples_of_before_say_nothing() {
+    for wrong in [-1_000_000, 1_000_000] {
+        let mut link = Link::wired(15);
+        link.two_way = Some(60e3);
+        link.excused = 0.0;
+        link.run(5);
+        link.offset += 3600e9;
+        link.estimator.shift(Span::from_nanos(3_600_000_000_000 + wrong));
+        link.run(3);
+        link.look();
+        link.run(3);
+        assert!(link.error(1.0) < 50e3, "{wrong}: {}", link.error(1.0));
+        assert_eq!((link.outside, link.steps), (0, 0));
+    }
+}
