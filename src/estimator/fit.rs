@@ -11,7 +11,7 @@ use super::filter::{Excess, Filter, Point, LATE_SCALE, TAIL_WIDTH};
 /// Nodes of the rate's grid; the grid is refined around what the last one found, so few are enough.
 const NODES: usize = 17;
 /// Refinements of the grid at most.
-const PASSES: usize = 5;
+const PASSES: usize = 6;
 /// Late stamps left out at most.
 const MOST_LATE: usize = 12;
 /// Reach of the grid in standard deviations.

@@ -406,7 +406,9 @@ impl Track {
     /// Begins anew from the whole history, while that holds every sample of the epoch.
     fn begin_anew(&mut self) {
         // A round learns what the delays look like, the next makes use of it.
-        for _ in 0..self.down.rounds() {
+        // With exchanges a round costs twice as much, and there are twice as many samples to rely on.
+        let rounds = if self.up.seen > INFANT { 1 } else { self.down.rounds() };
+        for _ in 0..rounds {
             let Some(down) = self.down.fit(self.prior) else { return };
             let mirrored = (-self.prior.0, self.prior.1);
             let up = if self.up.seen >= 4 { self.up.fit(mirrored) } else { None };
