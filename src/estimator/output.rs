@@ -225,6 +225,12 @@ mod tests {
         assert!(bound(|s| s.sigma = 10e3) >= calm + 50e3);
         assert!(bound(|s| s.gap = Some(2e6)) >= calm + 1e6);
         assert!(bound(|s| s.doubt = 1e6) >= calm + 1e6);
+        let growth = |rate_doubt: f64| {
+            let mut output = Output::new();
+            output.follow(State { rate_doubt, ..state(20.0, 0.0, 1000) });
+            output.growth
+        };
+        assert!(growth(20e3) >= growth(0.0) + 20e3);
         // The floor may not have shown yet.
         assert!(bound(|s| s.pairs = 80) >= calm + 10e3);
         // A wide spread in a young session may be a queue that never let go.

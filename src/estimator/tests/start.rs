@@ -60,6 +60,34 @@ fn a_slow_first_exchange_is_soon_forgotten() {
 }
 
 #[test]
+fn one_exchange_alone_does_not_move_the_line() {
+    let mut link = Link::wifi(16);
+    link.run(2);
+    let received = PtpTime::clamped(i128::from(link.truth(26e6)));
+    link.estimator.exchange(Exchange { sent: link.local(), received }, link.local());
+    link.look();
+    link.run(2);
+    assert!(link.error(1.0) < 1e6, "{}", link.error(1.0));
+    assert!(link.bound(0.0) > 10e6, "{}", link.bound(0.0));
+}
+
+#[test]
+fn a_line_that_leaves_its_samples_says_so() {
+    let mut outside = 0;
+    for seed in 1..=8 {
+        let mut link = Link::wifi(seed);
+        link.run(60);
+        // Nothing that a crystal does, nor so abrupt as a queue.
+        link.ppm -= 85.0;
+        link.look();
+        link.run(20);
+        outside += link.outside;
+    }
+    // It takes some 4 s until so many late samples in a row are no chance.
+    assert!(outside < 8 * 36, "{outside}");
+}
+
+#[test]
 fn a_suspend_moves_line_and_history() {
     let mut link = Link::wired(12);
     link.run(30);
