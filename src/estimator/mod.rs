@@ -16,8 +16,9 @@
 //! **What `error_ns` promises.** The truth lies within it in 99.9 % of samples. With pairs alone, apart from the least
 //! delay of the session, which nothing can show: a growth of that delay which was seen is inside. With exchanges, in
 //! absolute terms: only the sum of the two least delays shows in the round trip, so half of it bounds whatever the
-//! asymmetry; on a symmetric link that is far more than the error. A rate that falls may be a path that grows: for four
-//! minutes the bound holds both.
+//! asymmetry; on a symmetric link that is far more than the error. A rate that falls may be a path that grows: for some
+//! minutes the bound holds both, as far as a path may grow. In the first seconds it is wide, for the floor may not have
+//! shown yet.
 #![forbid(unsafe_code)]
 
 mod delays;
