@@ -143,6 +143,8 @@ pub struct Timeline {
     pub error_ns: u64,
     /// How the bound grows away from the anchor: nanoseconds per nanosecond.
     pub error_growth: f64,
+    /// The receiver's rate as measured, less one; the line's own rate also steers it to where it should be.
+    pub skew: f64,
     /// One-way mean path delay in nanoseconds; 0 while unknown.
     pub path_delay_ns: u64,
     /// The clock whose timeline this is; 0 while unknown.
@@ -250,7 +252,7 @@ impl Conversion {
 
 impl Timeline {
     /// Words in the latch.
-    pub const WORDS: usize = Conversion::WORDS + 8;
+    pub const WORDS: usize = Conversion::WORDS + 9;
 
     /// The words of this snapshot.
     pub fn to_words(self) -> [u64; Self::WORDS] {
@@ -264,6 +266,7 @@ impl Timeline {
             f,
             self.error_ns,
             self.error_growth.to_bits(),
+            self.skew.to_bits(),
             self.path_delay_ns,
             self.grandmaster_id,
             self.receiver_clock_id,
@@ -275,12 +278,13 @@ impl Timeline {
 
     /// From the words of a latch.
     pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
-        let [a, b, c, d, e, f, error, growth, path, grandmaster, receiver, local, last_sync, published] =
+        let [a, b, c, d, e, f, error, growth, skew, path, grandmaster, receiver, local, last_sync, published] =
             *words;
         Self {
             conversion: Conversion::from_words(&[a, b, c, d, e, f]),
             error_ns: error,
             error_growth: f64::from_bits(growth),
+            skew: f64::from_bits(skew),
             path_delay_ns: path,
             grandmaster_id: grandmaster,
             receiver_clock_id: receiver,
@@ -351,6 +355,7 @@ mod tests {
             },
             error_ns: 40_000,
             error_growth: 1e-6,
+            skew: 36e-6,
             path_delay_ns: 1_000_000,
             grandmaster_id: 0x1414_7de8_5498_0008,
             receiver_clock_id: 2,

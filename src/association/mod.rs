@@ -416,6 +416,7 @@ impl Association {
             timeline.conversion.rate = Rate::new(line.rate);
             timeline.error_ns = line.error_ns;
             timeline.error_growth = line.error_growth;
+            timeline.skew = line.skew;
             timeline.path_delay_ns = line.path_delay_ns.unwrap_or(0);
         }
         timeline.with_validity()

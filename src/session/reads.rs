@@ -67,7 +67,7 @@ impl ClockOffset {
             offset_ns: conversion.offset_at(now),
             error_ns: timeline.error_at(now),
             path_delay_ns: timeline.path_delay_ns,
-            skew_ppm: conversion.rate.ratio_minus_one() * 1e6,
+            skew_ppm: timeline.skew * 1e6,
             grandmaster_id: timeline.grandmaster_id,
             receiver_clock_id: timeline.receiver_clock_id,
             local_clock_id: timeline.local_clock_id,
