@@ -26,6 +26,9 @@ impl Association {
                 c"Sync and Follow_Up arrive; a few more are needed before they are trusted."
             }
             (_, Role::Leading) => c"Our clock is to be the session's; nothing is needed from the receiver.",
+            (SyncState::Silent, _) if self.counters.pairs > 0 => {
+                c"The receiver has fallen silent: check that it is on, and that the network carries UDP 319 and 320."
+            }
             _ if heard(MessageType::Sync) && !heard(MessageType::FollowUp) => {
                 c"Sync arrives without Follow_Up: check that UDP 320 is not blocked on the way, and that the receiver \
                  is a two-step clock."

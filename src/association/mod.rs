@@ -417,7 +417,8 @@ impl Association {
             timeline.error_ns = line.error_ns;
             timeline.error_growth = line.error_growth;
             timeline.skew = line.skew;
-            timeline.path_delay_ns = line.path_delay_ns.unwrap_or(0);
+            // Known, and be it nothing at all, is not the same as unknown.
+            timeline.path_delay_ns = line.path_delay_ns.map_or(0, |delay| delay.max(1));
         }
         timeline.with_validity()
     }

@@ -44,6 +44,7 @@ struct Half {
     since: LocalTime,
     sync: Option<(LocalTime, Correction)>,
     follow_up: Option<FollowUp>,
+    /// Paired, or given up.
     done: bool,
 }
 
@@ -97,7 +98,18 @@ impl Pairing {
         std::mem::take(&mut self.unmatched)
     }
 
+    /// Gives up halves that have waited too long.
+    fn expire(&mut self, now: LocalTime) {
+        for half in self.slots.iter_mut().flatten() {
+            if !half.done && now.since(half.since) > MEMORY {
+                half.done = true;
+                self.unmatched = self.unmatched.saturating_add(1);
+            }
+        }
+    }
+
     fn half(&mut self, sequence: u16, now: LocalTime) -> &mut Half {
+        self.expire(now);
         let fresh = Half { sequence, since: now, sync: None, follow_up: None, done: false };
         let known = self.slots.iter().position(|slot| slot.is_some_and(|half| half.sequence == sequence));
         let (index, reuse) = match known {

@@ -146,9 +146,6 @@ impl Association {
     /// Answers with the true time of arrival and no correction, which is right under either sign (field guide 2.7),
     /// to the requester's address on the general port, in every role.
     pub(super) fn answer_delay_req(&mut self, request: &Header, packet: Packet) {
-        if self.config.policy == RolePolicy::Follow {
-            return;
-        }
         let message = self.sender.delay_resp(request, self.served_at(packet.received).into());
         self.send(Port::General, packet.peer, &message, None);
         self.counters.delay_req_answered = self.counters.delay_req_answered.wrapping_add(1);

@@ -421,8 +421,10 @@ impl<'a> Worker<'a> {
             "clock_id"
         } else if theirs.advertisement != ours.advertisement {
             "priority or clock class"
-        } else if theirs.domain != ours.domain || theirs.major_sdo_id != ours.major_sdo_id {
+        } else if theirs.domain != ours.domain {
             "domain"
+        } else if theirs.major_sdo_id != ours.major_sdo_id {
+            "major_sdo_id"
         } else {
             return Ok(Some(id));
         };

@@ -21,7 +21,7 @@ use crate::wire::MessageType;
 const MAX_ADDRESS_TEXT: usize = 1_024;
 
 /// Largest struct_size believed: a caller's version that is newer by far more than it can be.
-const MAX_STRUCT_SIZE: u32 = 4_096;
+const MAX_STRUCT_SIZE: u32 = 1_024;
 
 /// Size of the first version of the config; there is no smaller one.
 const FIRST_CONFIG_SIZE: usize = std::mem::size_of::<ptpbmca_config>();
@@ -166,9 +166,12 @@ pub fn default_config(struct_size: u32) -> ptpbmca_config {
     }
 }
 
-/// Whether a caller may have a config of this size.
+/// Whether a caller may have a config of this size: that of this version, or of a newer one, which is padded as this one.
 pub fn is_config_size(struct_size: u32) -> bool {
-    struct_size as usize >= FIRST_CONFIG_SIZE && struct_size <= MAX_STRUCT_SIZE
+    let size = struct_size as usize;
+    size >= FIRST_CONFIG_SIZE
+        && struct_size <= MAX_STRUCT_SIZE
+        && size.is_multiple_of(std::mem::align_of::<ptpbmca_config>())
 }
 
 /// Copies a caller's config, of whatever version: the part that both know over the defaults; what this version does not
@@ -224,6 +227,9 @@ pub unsafe fn config(raw: &ptpbmca_config) -> Result<Config> {
     let sockets = match (raw.event_socket, raw.general_socket) {
         (-1, -1) => None,
         (-1, _) | (_, -1) => return Err(invalid("event_socket and general_socket go together.")),
+        (event, general) if event == general => {
+            return Err(invalid("event_socket and general_socket are two different sockets."));
+        }
         both => Some(both),
     };
     let local_address = if raw.local_address.is_null() {

@@ -230,8 +230,6 @@ fn role_follow_sends_nothing_before_the_first_sync_and_delay_req_only_after() {
     // No watchdog: the clock is never ours.
     world.run(20 * SECOND);
     assert_eq!(world.state(), (Role::Following, SyncState::Announced));
-    let ask = world.receiver.message(3, 0, Body::DelayReq { origin: Timestamp::default() });
-    world.hear(&ask);
     let ask = world.receiver.message(3, 0, Body::PdelayReq { origin: Timestamp::default() });
     world.hear(&ask);
     let request = Tlv::RequestUnicast { message_type: 0, log_interval: -3, duration_s: 300 };
@@ -239,6 +237,11 @@ fn role_follow_sends_nothing_before_the_first_sync_and_delay_req_only_after() {
     let ask = world.receiver.message(3, 0, Body::Signaling { target: OURS, tlvs });
     world.hear(&ask);
     assert_eq!(world.sent_kinds(), []);
+    // Answering a Delay_Req offers nothing.
+    let ask = world.receiver.message(3, 0, Body::DelayReq { origin: Timestamp::default() });
+    world.hear(&ask);
+    assert_eq!(world.sent_kinds(), [MessageType::DelayResp]);
+    world.sent.clear();
     // The worst clock there is, and still it is followed.
     world.serve_and_announce(10 * SECOND);
     assert_eq!(world.state(), (Role::Following, SyncState::Locked));

@@ -123,8 +123,8 @@ fn lost_halves_are_counted_and_harm_nothing() {
     }
     assert_eq!(world.association.counters().pairs, 32);
     assert_eq!(world.state(), (Role::Following, SyncState::Locked));
-    // Sixteen halves are kept in case their other half is late; those before are given up.
-    assert_eq!(world.refused(Refusal::Unmatched), 24);
+    // Those of the last second are kept in case their other half is late.
+    assert_eq!(world.refused(Refusal::Unmatched), 27);
     assert_eq!(world.longest_wrong, 0);
 }
 
