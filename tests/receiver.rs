@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use ptpbmca::association::RolePolicy;
+use ptpbmca::association::{Refusal, RolePolicy};
 use ptpbmca::timeline::{Role, SyncState};
-use ptpbmca::{ClockOffset, Config, LocalClock, Session};
+use ptpbmca::{ClockOffset, Config, Event, LocalClock, Session};
 use ptpbmca_sim::{Command, DelayResp, Handle, Receiver, Serving};
 
 /// Far longer than anything here takes.
@@ -216,6 +216,25 @@ fn silence_is_held_over_within_the_bound() {
     assert!(last.0 < 200_000, "off by {} ns at the end of the silence", last.0);
     assert!(bounds.first() < bounds.last(), "the bound did not grow: {bounds:?}");
     assert_eq!(session.offset().unwrap().epoch, 0);
+}
+
+#[test]
+fn a_worker_that_was_held_up_still_knows_when_packets_came() {
+    let ports = ports();
+    let receiver = Receiver::spawn(receiver(ports)).unwrap();
+    let mut held_up = false;
+    let session = Session::start_with_events(&RECEIVER.to_string(), &sender(ports), move |event, _| {
+        // What a stopped process, a paused container or a starved host does to it.
+        if event == Event::Synchronized && !std::mem::replace(&mut held_up, true) {
+            std::thread::sleep(Duration::from_millis(1_900));
+        }
+    })
+    .unwrap();
+    until(&session, "holdover", |now| now.sync_state == SyncState::Holdover);
+    until_locked(&session);
+    bound_is_kept(&session, &receiver, 50);
+    let (now, status) = session.status().unwrap();
+    assert_eq!((now.epoch, status.counters.refused(Refusal::Outlier)), (0, 0));
 }
 
 #[test]

@@ -115,10 +115,13 @@ impl Clocks {
     /// have come later, nor much earlier. A stamp that fits neither the present difference of the clocks nor the one
     /// before the last step is no use, and `now` is the best that is known.
     pub fn stamp(&self, wall_ns: i64, now: LocalTime) -> Option<LocalTime> {
-        [self.wall.ns, self.wall_before].into_iter().find_map(|difference| {
+        // A packet that seems to have waited for long is more likely one from before the step.
+        let readings =
+            [(self.wall.ns, SHORT_QUEUED), (self.wall_before, SHORT_QUEUED), (self.wall.ns, MAX_QUEUED)];
+        readings.into_iter().find_map(|(difference, longest)| {
             let at = LocalTime::from_nanos(wall_ns.saturating_sub(difference));
             let age = now.since(at);
-            (age >= Span::from_nanos(-STEP_NS) && age <= MAX_QUEUED).then(|| at.min(now))
+            (age >= Span::from_nanos(-STEP_NS) && age <= longest).then(|| at.min(now))
         })
     }
 }
@@ -129,9 +132,12 @@ impl Default for Clocks {
     }
 }
 
-/// A packet does not wait longer than this in a socket: a worker that is kept from running for a second has lost more
-/// than a stamp.
-const MAX_QUEUED: Span = Span::from_millis(1_000);
+/// A packet that waited no longer than this in a socket is nothing unusual.
+const SHORT_QUEUED: Span = Span::from_millis(1_000);
+
+/// Longest wait believed: a process that is stopped, or a container that is paused, finds all that came meanwhile in its
+/// sockets. Of what is older, no session counts as synchronised any more (the C interface's definition of HOLDOVER).
+const MAX_QUEUED: Span = Span::from_millis(60_000);
 
 fn changed(before: Difference, after: Difference) -> bool {
     let unsure = before.within_ns.saturating_add(after.within_ns).saturating_add(STEP_NS);
@@ -248,11 +254,16 @@ mod tests {
         assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
         assert_eq!(clocks.stamp(1_077_000_000_100, now), Some(now));
         assert_eq!(clocks.stamp(1_078_000_000_000, now), None);
-        assert_eq!(clocks.stamp(1_075_000_000_000, now), None);
+        // Read by a process that was stopped for two seconds, or for two minutes.
+        assert_eq!(clocks.stamp(1_075_000_000_000, now), Some(at(75_000_000_000)));
+        assert_eq!(clocks.stamp(957_000_000_000, now), None);
         // Stamped before the wall clock was set an hour ahead, read after.
         clocks.wall_before = clocks.wall.ns;
         clocks.wall.ns += 3_600_000_000_000;
         assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
         assert_eq!(clocks.stamp(i64::MIN, now), None);
+        // The same for two seconds ahead: it did not wait for so long.
+        clocks.wall.ns = clocks.wall_before + 2_000_000_000;
+        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
     }
 }
