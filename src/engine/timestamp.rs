@@ -50,8 +50,12 @@ mod linux {
     /// take tens of microseconds; one millisecond is the least that poll can wait.
     const STAMP_WAIT_MS: i32 = 1;
 
-    /// After so many stamps in a row that did not come, they are no longer waited for, only taken where they are.
-    const GIVE_UP_AFTER: u32 = 16;
+    /// Stamps that earn one wait in vain. One socket sends by several interfaces, and only some of their drivers stamp: a
+    /// worker that waited for every stamp that never comes would have no time left for a hundred such receivers.
+    const STAMPS_PER_WAIT: u32 = 64;
+
+    /// Waits in vain before any was earned.
+    const WAITS: u32 = 16;
 
     /// Asks the kernel to stamp what arrives, to be ready to stamp what leaves, and to tell destination addresses.
     /// Returns whether arrivals will be stamped.
@@ -172,38 +176,54 @@ mod linux {
     }
 
     /// The stamps of one socket's sends, from its error queue.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     pub struct SendStamps {
         /// The key the kernel gives the next stamped send, once known.
         expected: Option<u32>,
-        missed: u32,
+        /// Waits in vain that are left, times [`STAMPS_PER_WAIT`].
+        patience: u32,
+    }
+
+    impl Default for SendStamps {
+        fn default() -> Self {
+            Self { expected: None, patience: WAITS * STAMPS_PER_WAIT }
+        }
     }
 
     impl SendStamps {
-        /// The stamp, in the wall clock, of the send that has just returned. Waits at most a millisecond, and not at
-        /// all where stamps have failed to come.
-        pub fn take(&mut self, socket: &impl AsRawFd) -> Option<i64> {
+        /// The stamp of the send that has just returned, as `accept` reads it from the wall clock; what it refuses is
+        /// another send's. Waits at most a millisecond, and not at all where stamps have failed to come.
+        pub fn take<T>(&mut self, socket: &impl AsRawFd, accept: impl Fn(i64) -> Option<T>) -> Option<T> {
             let fd = socket.as_raw_fd();
-            let stamp = self.look(fd).or_else(|| {
-                if self.missed >= GIVE_UP_AFTER {
-                    return None;
-                }
+            let mut refused = false;
+            let mut stamp = self.look(fd, &accept, &mut refused);
+            if stamp.is_none() && self.waits() {
                 let mut ready = libc::pollfd { fd, events: 0, revents: 0 };
                 // SAFETY: one live pollfd, and its count.
                 unsafe { libc::poll(&raw mut ready, 1, STAMP_WAIT_MS) };
-                self.look(fd)
-            });
-            match stamp {
-                Some(_) => self.missed = 0,
-                None => {
-                    self.missed = self.missed.saturating_add(1);
-                    self.expected = self.expected.map(|key| key.wrapping_add(1));
+                stamp = self.look(fd, &accept, &mut refused);
+                if stamp.is_none() {
+                    self.patience -= STAMPS_PER_WAIT;
                 }
+            }
+            // A refused stamp has set the key already.
+            if stamp.is_none() && !refused {
+                self.expected = self.expected.map(|key| key.wrapping_add(1));
             }
             stamp
         }
 
-        fn look(&mut self, fd: RawFd) -> Option<i64> {
+        /// Whether a stamp that is not there is waited for.
+        pub(super) fn waits(&self) -> bool {
+            self.patience >= STAMPS_PER_WAIT
+        }
+
+        fn look<T>(
+            &mut self,
+            fd: RawFd,
+            accept: &impl Fn(i64) -> Option<T>,
+            refused: &mut bool,
+        ) -> Option<T> {
             for _ in 0..QUEUE_LOOKS {
                 let mut control: Control = [0; CONTROL_WORDS];
                 let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
@@ -221,12 +241,17 @@ mod linux {
                     _ => {}
                 });
                 let Some(key) = key else { continue };
+                // Late or not, stamps do come.
+                self.patience = self.patience.saturating_add(1).min(WAITS * STAMPS_PER_WAIT);
                 // A key before the expected one is an older send's stamp that came late.
                 if self.expected.is_some_and(|expected| (key.wrapping_sub(expected) as i32) < 0) {
                     continue;
                 }
                 self.expected = Some(key.wrapping_add(1));
-                return stamp;
+                match stamp.and_then(accept) {
+                    Some(stamp) => return Some(stamp),
+                    None => *refused = true,
+                }
             }
             None
         }
@@ -357,8 +382,62 @@ mod portable {
 
     impl SendStamps {
         /// None.
-        pub fn take(&mut self, _: &UdpSocket) -> Option<i64> {
+        pub fn take<T>(&mut self, _: &UdpSocket, _: impl Fn(i64) -> Option<T>) -> Option<T> {
             None
         }
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[allow(clippy::disallowed_methods)] // The kernel is part of what these tests are about.
+mod tests {
+    use super::linux::{enable, send, SendStamps};
+    use crate::engine::clock::realtime_ns;
+    use std::net::UdpSocket;
+
+    fn stamping() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(enable(&socket, false));
+        socket
+    }
+
+    /// Sends a datagram, and tells when, by the wall clock.
+    fn sent(socket: &UdpSocket) -> i64 {
+        let before = realtime_ns();
+        send(socket, b"x", &socket.local_addr().unwrap(), None, true).unwrap();
+        before
+    }
+
+    fn taken(stamps: &mut SendStamps, socket: &UdpSocket, before: i64) -> Option<i64> {
+        stamps.take(socket, |wall| (wall >= before).then_some(wall))
+    }
+
+    #[test]
+    fn a_stamp_that_came_late_puts_none_of_those_that_follow_behind() {
+        let (socket, mut stamps) = (stamping(), SendStamps::default());
+        // Its stamp was not there yet when it was looked for.
+        sent(&socket);
+        for _ in 0..3 {
+            let before = sent(&socket);
+            let stamp = taken(&mut stamps, &socket, before).unwrap();
+            assert!(stamp >= before && stamp <= realtime_ns());
+        }
+    }
+
+    #[test]
+    fn a_few_stamps_pay_for_no_wait_without_end() {
+        let (socket, mut stamps) = (stamping(), SendStamps::default());
+        let mut waits = 0;
+        for _ in 0..40 {
+            // By an interface that stamps ...
+            let before = sent(&socket);
+            assert!(taken(&mut stamps, &socket, before).is_some());
+            // ... and by one that does not: its stamp is taken away.
+            sent(&socket);
+            assert_eq!(SendStamps::default().take(&socket, |_| None::<i64>), None);
+            waits += u32::from(stamps.waits());
+            assert!(taken(&mut stamps, &socket, realtime_ns()).is_none());
+        }
+        assert_eq!(waits, 16);
     }
 }
