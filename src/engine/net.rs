@@ -117,9 +117,10 @@ impl Endpoint {
         self.sends && self.port == port && (self.ipv6 == to.is_ipv6() || self.dual)
     }
 
-    /// Whether the socket still is one: a host that closes descriptors it does not own closes ours too.
+    /// Whether the socket still is the one that was bound: a host that closes descriptors it does not own closes ours
+    /// too, and may have a socket of its own under the number next.
     pub fn lives(&self) -> bool {
-        self.socket.local_addr().is_ok()
+        self.socket.local_addr().is_ok_and(|address| address.port() == self.bound)
     }
 
     /// Whether a descriptor of the caller's is this very socket.
@@ -423,6 +424,21 @@ mod tests {
         assert!(elsewhere.iter().all(|e| e.bound != 0 && e.bound != 42_319));
         drop(first);
         assert!(open(&loopback(42_319), false).is_ok());
+    }
+
+    #[test]
+    fn a_stranger_under_the_number_of_a_socket_is_no_life() {
+        use std::os::fd::AsRawFd;
+        let mut endpoints = open(&loopback(42_349), false).unwrap();
+        assert!(endpoints.iter().all(Endpoint::lives));
+        let stranger = bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let number = endpoints[0].socket.as_raw_fd();
+        // SAFETY: both descriptors are open, and this test's own.
+        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        assert!(!endpoints[0].lives() && endpoints[1].lives());
+        endpoints.swap_remove(0).forget();
+        // SAFETY: the copy made above, closed once.
+        assert_eq!(unsafe { libc::close(number) }, 0);
     }
 
     #[test]

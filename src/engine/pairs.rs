@@ -274,6 +274,11 @@ impl Pairs {
         timestamp::receive(&endpoint.socket, buffer)
     }
 
+    /// Whether a socket still is one.
+    pub fn lives(&self, id: EndpointId) -> bool {
+        self.pair(id.pair).and_then(|pair| pair.endpoints.get(id.index)).is_some_and(Endpoint::lives)
+    }
+
     /// Counts a packet from an address of no session.
     pub fn count_foreign(&mut self, id: PairId) {
         if let Some(pair) = self.0.get_mut(id).and_then(Option::as_mut) {

@@ -209,6 +209,12 @@ impl<'a> Worker<'a> {
                         drained = true;
                         break;
                     }
+                    // Closed under us: it gives errors without end, and nothing else.
+                    Err(_) if !self.pairs.lives(id) => {
+                        drained = true;
+                        self.check_sockets(clock::monotonic());
+                        break;
+                    }
                     // An error of an earlier packet, told here; the socket lives on.
                     Err(_) => {}
                 }
