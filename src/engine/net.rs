@@ -333,6 +333,9 @@ fn adopt(descriptor: i64, port: Port) -> Result<Endpoint> {
     if socket.r#type().ok() != Some(Type::DGRAM) {
         return Err(refuse("not a datagram socket".into()));
     }
+    // On Linux each call says that it does not wait, and the caller's own descriptor stays as it is.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    socket.set_nonblocking(true).map_err(|error| refuse(error.to_string()))?;
     let address = socket.local_addr().map_err(|error| refuse(error.to_string()))?.as_socket();
     match address {
         Some(address) if address.port() != 0 => Ok(Endpoint::new(socket, port, address.is_ipv6(), true)),
