@@ -129,7 +129,6 @@ impl<'a> Worker<'a> {
                 // Nothing can be waited for without a poll: better to end than to spin.
                 Err(error) => panic!("polling failed: {error}"),
             }
-            self.check_clocks();
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -143,6 +142,8 @@ impl<'a> Worker<'a> {
                     token => self.readable.extend(self.pairs.endpoint(token)),
                 }
             }
+            // After the watch is armed again, or a setting in between would be missed; before any stamp is read.
+            self.check_clocks();
             self.read_sockets();
             self.obey();
             self.do_what_is_due();
