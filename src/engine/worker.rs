@@ -321,7 +321,8 @@ impl<'a> Worker<'a> {
             peers.filter(|peer| peer.scope == from).for_each(|peer| peer.scope = to);
             for ((pair, address), listeners) in std::mem::take(&mut self.peers) {
                 let scope = if address.scope == from { to } else { address.scope };
-                self.peers.insert((pair, Address { scope, ..address }), listeners);
+                // A session that began since may listen to the new one already.
+                self.peers.entry((pair, Address { scope, ..address })).or_default().extend(listeners);
             }
             self.pairs.move_scope(from, to, self.poll.registry());
         }
