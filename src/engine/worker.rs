@@ -51,6 +51,10 @@ const SOCKET_CHECK: Span = Span::from_millis(1_000);
 /// How often sockets that could not be made anew are tried again.
 const SOCKET_RETRY: Duration = Duration::from_millis(1_000);
 
+/// How often the ways to receivers are looked up anew at most: a thousand take some ten milliseconds, and a host that
+/// learns or loses its routes hears of each one.
+const ROUTES_PAUSE: Span = Span::from_millis(250);
+
 /// Names an association; never used twice.
 type LinkId = u64;
 
@@ -82,6 +86,9 @@ pub struct Worker<'a> {
     /// Sockets that may have more to read.
     readable: Vec<EndpointId>,
     sockets_checked: LocalTime,
+    /// Routes have changed, and the ways to receivers were not looked up since.
+    routes_changed: bool,
+    routes_followed: LocalTime,
     quit: bool,
 }
 
@@ -114,6 +121,8 @@ impl<'a> Worker<'a> {
             waiters: Vec::new(),
             readable: Vec::new(),
             sockets_checked: clock::monotonic(),
+            routes_changed: false,
+            routes_followed: clock::monotonic(),
             quit: false,
         }
     }
@@ -136,8 +145,7 @@ impl<'a> Worker<'a> {
                     ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
                     ROUTES => {
                         self.routes.iter().for_each(RouteWatch::take);
-                        self.follow_interfaces();
-                        self.rejoin();
+                        self.routes_changed = true;
                     }
                     token => self.readable.extend(self.pairs.endpoint(token)),
                 }
@@ -158,7 +166,8 @@ impl<'a> Worker<'a> {
         }
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let waiter = self.waiters.iter().map(|waiter| waiter.deadline).min();
-        let next = [timer, waiter].into_iter().flatten().min();
+        let routes = self.routes_changed.then(|| self.routes_followed.plus(ROUTES_PAUSE));
+        let next = [timer, waiter, routes].into_iter().flatten().min();
         let rings = next.is_some_and(|at| self.alarm.as_mut().is_some_and(|alarm| alarm.set(at)));
         let until = next.filter(|_| !rings).map(|at| {
             let left = at.since(clock::monotonic()).nanos().max(0);
@@ -272,6 +281,11 @@ impl<'a> Worker<'a> {
         }
         if self.pairs.is_wanting() {
             self.check_sockets(now);
+        }
+        if self.routes_changed && now.since(self.routes_followed) >= ROUTES_PAUSE {
+            (self.routes_changed, self.routes_followed) = (false, now);
+            self.follow_interfaces();
+            self.rejoin();
         }
     }
 
