@@ -68,7 +68,8 @@ impl Pair {
                 return Err(Error::new(ErrorKind::Network, "sockets handed over cannot be made anew."));
             }
         };
-        self.register(id, registry)
+        // Sockets that nothing polls are as good as none, and are tried again like those.
+        self.register(id, registry).inspect_err(|_| self.endpoints.clear())
     }
 
     fn register(&mut self, id: PairId, registry: &Registry) -> Result<()> {
@@ -220,6 +221,10 @@ impl Pairs {
             let Some(pair) = place else { continue };
             if let Some(local) = pair.spec.local.as_mut().filter(|local| local.scope == from) {
                 local.scope = to;
+                // Sockets handed over are bound as their owner had it, and there are no others.
+                if pair.spec.prebound.is_some() {
+                    continue;
+                }
                 if let Err(error) = pair.reopen(id, registry) {
                     log::warn!("the PTP sockets on an interface that has come back: {error}");
                 }
@@ -346,5 +351,32 @@ impl Pairs {
 
     fn pair(&self, id: PairId) -> Option<&Pair> {
         self.0.get(id)?.as_ref()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // Sockets of somebody else are what this test is about.
+    fn sockets_handed_over_outlive_a_change_of_interface() {
+        use std::os::fd::AsRawFd;
+        let poll = mio::Poll::new().unwrap();
+        let bind = || std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (event, general) = (bind(), bind());
+        let spec = PairSpec {
+            event_port: 319,
+            general_port: 320,
+            local: Some(Address { ip: "fe80::1".parse().unwrap(), scope: 7 }),
+            prebound: Some((event.as_raw_fd().into(), general.as_raw_fd().into())),
+        };
+        let mut pairs = Pairs::default();
+        let id = pairs.acquire(&spec, false, poll.registry()).unwrap();
+        pairs.move_scope(7, 9, poll.registry());
+        assert_eq!(pairs.status(id).unwrap().event_port, event.local_addr().unwrap().port());
+        let moved = PairSpec { local: Some(Address { ip: "fe80::1".parse().unwrap(), scope: 9 }), ..spec };
+        assert_eq!(pairs.acquire(&moved, false, poll.registry()).unwrap(), id);
     }
 }
