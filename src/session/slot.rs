@@ -26,6 +26,9 @@ const TAG: u64 = if usize::BITS >= 64 { 0x2d7 << (SLOT_BITS + GENERATION_BITS) |
 
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
+/// The least generation: with 0, and no tag on 32-bit systems, the first slot's token would be null.
+const FIRST_GENERATION: u64 = 1;
+
 /// What a slot is used for. Stored below its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -121,7 +124,7 @@ impl Slot {
 
     /// Ends this generation.
     pub fn retire(&self, generation: u64) {
-        let next = generation.wrapping_add(1) & GENERATION_MASK;
+        let next = (generation.wrapping_add(1) & GENERATION_MASK).max(FIRST_GENERATION);
         self.state.store(next << PHASE_BITS | Phase::Free as u64, Ordering::Release);
     }
 }
@@ -148,7 +151,7 @@ pub fn reserve() -> Result<(Token, &'static Slot, u64)> {
 
 fn first_generation(slot: usize) -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(slot) & GENERATION_MASK
+    (RandomState::new().hash_one(slot) & GENERATION_MASK).max(FIRST_GENERATION)
 }
 
 /// The worker has panicked: nobody serves its sessions any more. Called on the worker, which is the only one at the
@@ -167,5 +170,25 @@ pub fn forget_sessions() {
         if state & PHASE_MASK != Phase::Free as u64 {
             slot.retire(state >> PHASE_BITS);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_come_round_without_the_one_of_null() {
+        let slot = Slot {
+            state: AtomicU64::new(0),
+            wall: AtomicBool::new(false),
+            engine: AtomicU64::new(0),
+            published: Published::new(),
+        };
+        slot.retire(GENERATION_MASK);
+        assert_eq!(slot.state.load(Ordering::Relaxed), FIRST_GENERATION << PHASE_BITS | Phase::Free as u64);
+        slot.retire(FIRST_GENERATION);
+        assert!(slot.change(FIRST_GENERATION + 1, Phase::Free, Phase::Reserved));
+        assert_eq!(slot.check(FIRST_GENERATION), Err(ErrorKind::NoSession));
     }
 }
