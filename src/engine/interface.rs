@@ -28,7 +28,8 @@ pub fn index_by_name(name: &str) -> Option<u32> {
         let name = std::ffi::CString::new(name).ok()?;
         // SAFETY: a live string that ends with a zero.
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-        (index != 0).then_some(index).or_else(|| name.to_str().ok()?.parse().ok())
+        let number = || name.to_str().ok()?.parse().ok().filter(|number| name_of(*number).is_some());
+        (index != 0).then_some(index).or_else(number)
     }
     #[cfg(not(unix))]
     {
@@ -151,6 +152,8 @@ mod tests {
         assert_eq!(name_of(index).as_deref(), Some("lo"));
         assert_eq!(name_of(u32::MAX), None);
         assert_eq!(index_by_name("no such interface"), None);
+        assert_eq!(index_by_name("0"), None);
+        assert_eq!(index_by_name(&u32::MAX.to_string()), None);
         assert_eq!(index_of(IpAddr::from([192, 0, 2, 1])), None);
     }
 
