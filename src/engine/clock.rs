@@ -7,6 +7,10 @@ use crate::time::{LocalTime, Span};
 /// one after the other costs, far below what a listener hears.
 const STEP_NS: i64 = 10_000;
 
+/// How fast the wall clock may be steered against the monotonic clock, in parts per million: not at all on Linux, which
+/// steers both alike; elsewhere as fast as NTP does it (ntp_adjtime's limit). Slower than this is no step.
+const STEERED_PPM: i64 = if cfg!(any(target_os = "linux", target_os = "android")) { 0 } else { 500 };
+
 /// Readings of a clock between two of another: the narrowest is taken. A preempted reading is wide, and the next one
 /// is not.
 const TRIES: usize = 4;
@@ -61,6 +65,8 @@ fn difference(other: fn() -> i64) -> Difference {
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     wall: Difference,
+    /// When `wall` was read, in the monotonic clock.
+    wall_read_ns: i64,
     /// What `wall` was before the last step: stamps taken just before it still count in it.
     wall_before: i64,
     boot: Difference,
@@ -81,27 +87,44 @@ impl Clocks {
     /// clock that never steps and never stands still.
     pub fn new() -> Self {
         let (wall, boot) = (difference(platform::realtime_ns), difference(platform::boottime_ns));
-        Self { wall, wall_before: wall.ns, boot, served_minus_boot: wall.ns.saturating_sub(boot.ns) }
+        Self {
+            wall,
+            wall_read_ns: platform::monotonic_ns(),
+            wall_before: wall.ns,
+            boot,
+            served_minus_boot: wall.ns.saturating_sub(boot.ns),
+        }
     }
 
     /// Reads the clocks again, and tells whether one was stepped or stood still.
     pub fn check(&mut self) -> Moved {
-        let mut moved = Moved::default();
         let wall = difference(platform::realtime_ns);
-        if changed(self.wall, wall) {
-            self.wall_before = self.wall.ns;
-            moved.wall = true;
-            self.wall = wall;
-        } else if wall.within_ns < self.wall.within_ns {
-            // A start on a busy host may have been preempted in every reading; that is not to stay in the bound.
-            self.wall = wall;
-        }
+        let mut moved = Moved {
+            wall: self.take_wall(wall, platform::monotonic_ns(), STEERED_PPM),
+            suspended: Span::ZERO,
+        };
         let boot = difference(platform::boottime_ns);
-        if changed(self.boot, boot) {
+        if changed(self.boot, boot, 0) {
             moved.suspended = Span::from_nanos(boot.ns.saturating_sub(self.boot.ns));
             self.boot = boot;
         }
         moved
+    }
+
+    /// Takes a new reading of the wall clock where it tells more than the old one; tells whether there was a step.
+    fn take_wall(&mut self, wall: Difference, now_ns: i64, steered_ppm: i64) -> bool {
+        let elapsed = now_ns.saturating_sub(self.wall_read_ns).max(0);
+        let stepped = changed(self.wall, wall, elapsed / 1_000_000 * steered_ppm);
+        if stepped {
+            self.wall_before = self.wall.ns;
+        }
+        // A start on a busy host may have been preempted in every reading; that is not to stay in the bound.
+        let better = wall.within_ns < self.wall.within_ns;
+        let newer = steered_ppm != 0 && wall.within_ns <= self.wall.within_ns.max(NARROW_NS);
+        if stepped || better || newer {
+            (self.wall, self.wall_read_ns) = (wall, now_ns);
+        }
+        stepped
     }
 
     /// The wall clock minus the monotonic clock.
@@ -142,8 +165,9 @@ const SHORT_QUEUED: Span = Span::from_millis(1_000);
 /// sockets. Of what is older, no session counts as synchronised any more (the C interface's definition of HOLDOVER).
 const MAX_QUEUED: Span = Span::from_millis(60_000);
 
-fn changed(before: Difference, after: Difference) -> bool {
-    let unsure = before.within_ns.saturating_add(after.within_ns).saturating_add(STEP_NS);
+fn changed(before: Difference, after: Difference, steered_ns: i64) -> bool {
+    let read = before.within_ns.saturating_add(after.within_ns);
+    let unsure = read.saturating_add(steered_ns).saturating_add(STEP_NS);
     after.ns.saturating_sub(before.ns).saturating_abs() > unsure
 }
 
@@ -218,7 +242,7 @@ mod tests {
     fn clocks() -> Clocks {
         let wall = Difference { ns: 1_000_000_000_000, within_ns: 50 };
         let boot = Difference { ns: 5_000_000_000, within_ns: 50 };
-        Clocks { wall, wall_before: wall.ns, boot, served_minus_boot: wall.ns - boot.ns }
+        Clocks { wall, wall_read_ns: 0, wall_before: wall.ns, boot, served_minus_boot: wall.ns - boot.ns }
     }
 
     #[test]
@@ -245,6 +269,23 @@ mod tests {
         clocks.wall = Difference { ns: clocks.wall.ns + 1_000_000, within_ns: 3_000_000 };
         assert_eq!(clocks.check(), Moved::default());
         assert!(clocks.wall.within_ns < 3_000_000);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_steered_is_followed_and_not_taken_for_stepped() {
+        let mut clocks = clocks();
+        let start = clocks.wall.ns;
+        // Read twice a second, 100 ppm fast: 50 us each time.
+        for n in 1..=1_000 {
+            let wall = Difference { ns: start + n * 50_000, within_ns: 100 };
+            assert!(!clocks.take_wall(wall, n * 500_000_000, 500));
+            assert_eq!(clocks.wall, wall);
+        }
+        let wall = Difference { ns: clocks.wall.ns + 1_000_000, within_ns: 100 };
+        assert!(clocks.take_wall(wall, 500_500_000_000, 500));
+        // Where both clocks are steered alike, that is a step.
+        let wall = Difference { ns: clocks.wall.ns + 50_000, within_ns: 100 };
+        assert!(clocks.take_wall(wall, 501_000_000_000, 0));
     }
 
     #[test]
