@@ -60,6 +60,8 @@ type LinkId = u64;
 
 struct Waiter {
     session: SessionId,
+    /// The session's link; a closed session takes its waiters with it.
+    link: Option<LinkId>,
     what: Awaited,
     deadline: LocalTime,
     reply: SyncSender<Waited>,
@@ -369,7 +371,8 @@ impl<'a> Worker<'a> {
                     let _ = reply.send(());
                 }
                 Command::Await { id, what, deadline, reply } => {
-                    self.waiters.push(Waiter { session: id, what, deadline, reply });
+                    let link = self.sessions.get(&id).copied();
+                    self.waiters.push(Waiter { session: id, link, what, deadline, reply });
                 }
                 Command::Quit => self.quit = true,
             }
@@ -516,13 +519,14 @@ impl<'a> Worker<'a> {
             return;
         }
         let now = clock::monotonic();
-        let (sessions, links) = (&self.sessions, &self.links);
+        let links = &self.links;
         self.waiters.retain(|waiter| {
-            let link_id = sessions.get(&waiter.session);
-            if of.is_some() && link_id != of.as_ref() {
+            // Every packet comes by here: nothing is looked up for those it does not concern.
+            if of.is_some() && waiter.link != of {
                 return true;
             }
-            let outcome = match link_id.and_then(|id| links.get(id)) {
+            let link = waiter.link.and_then(|id| links.get(&id));
+            let outcome = match link {
                 None => Waited::Stopped,
                 Some(link) => {
                     let happened = match waiter.what {
@@ -538,7 +542,7 @@ impl<'a> Worker<'a> {
                     }
                 }
             };
-            log_outcome(waiter.what, outcome, link_id.and_then(|id| links.get(id)));
+            log_outcome(waiter.what, outcome, link);
             let _ = waiter.reply.send(outcome);
             false
         });
