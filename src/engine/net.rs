@@ -101,7 +101,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     fn new(socket: Socket, port: Port, ipv6: bool, sends: bool) -> Self {
-        let stamped = timestamp::enable(&mio_view(&socket), ipv6);
+        let stamped = timestamp::enable(&socket, ipv6);
         // A smaller buffer only loses packets sooner.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
@@ -157,12 +157,6 @@ impl Drop for Endpoint {
         // Runs before the socket itself is dropped.
         super::forks::closing(std::os::fd::AsRawFd::as_raw_fd(&self.socket));
     }
-}
-
-/// What [`timestamp::enable`] takes on this system.
-#[cfg(unix)]
-fn mio_view(socket: &Socket) -> std::os::fd::BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(socket)
 }
 
 /// Opens the sockets of a pair. With `ephemeral`, ports that cannot be had are replaced by any others.

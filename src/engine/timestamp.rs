@@ -349,7 +349,7 @@ mod portable {
     use mio::net::UdpSocket;
 
     /// Nothing to ask for: arrivals are stamped by the call that receives them.
-    pub fn enable(_: &UdpSocket, _ipv6: bool) -> bool {
+    pub fn enable(_: &socket2::Socket, _ipv6: bool) -> bool {
         false
     }
 
