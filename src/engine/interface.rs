@@ -131,6 +131,17 @@ unsafe fn address(pointer: *const libc::sockaddr) -> Option<Address> {
             let [a, b, c, d, e, f, ..] = link.sll_addr;
             (link.sll_halen == 6).then_some(Address::Hardware([a, b, c, d, e, f]))
         }
+        #[cfg(any(target_os = "macos", target_os = "ios"))]
+        libc::AF_LINK => {
+            // SAFETY: the family says that it is one.
+            let link = unsafe { pointer.cast::<libc::sockaddr_dl>().read_unaligned() };
+            // The interface's name comes first; "en0" and its like leave room for the address within the struct.
+            let start = usize::from(link.sdl_nlen);
+            let mac = link.sdl_data.get(start..start + 6).filter(|_| link.sdl_alen == 6)?;
+            let mut bytes = [0; 6];
+            bytes.iter_mut().zip(mac).for_each(|(to, from)| *to = *from as u8);
+            Some(Address::Hardware(bytes))
+        }
         _ => None,
     }
 }
