@@ -17,6 +17,10 @@ const ANNOUNCE_INTERVAL: Span = Span::from_millis(1_000);
 /// Signaling to Signaling while leading, as iOS (field guide 3.1).
 const SIGNALING_INTERVAL: Span = Span::from_millis(1_000);
 
+/// An address that was silent for this long is not the only one served any more: other grandmasters forget a silent peer
+/// after as long (field guide 5).
+const ADDRESS_TRUST: Span = Span::from_millis(15_000);
+
 /// What follows each Sync of the opening burst: a Mac sends three (field guide 3.2).
 const BURST: [Then; 3] = [Then::Announce, Then::Announce, Then::Opening];
 
@@ -87,6 +91,8 @@ fn following(at: LocalTime, interval: Span, now: LocalTime) -> LocalTime {
 impl Association {
     /// Sends what is due.
     pub(super) fn serving_tick(&mut self, now: LocalTime) {
+        // An address that has died may have left the receiver waiting at another one.
+        self.talking = self.talking.filter(|(_, heard)| now.since(*heard) < ADDRESS_TRUST);
         if let Some((at, number)) = self.serving.burst.filter(|(at, _)| *at <= now) {
             self.serving.burst =
                 (number + 1 < BURST.len()).then(|| (following(at, SYNC_INTERVAL, now), number + 1));

@@ -1,6 +1,7 @@
 //! An association with what surrounds it in the worker: its sockets, its addresses, the sessions that share it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::clock::Clocks;
 use super::net::Address;
@@ -10,6 +11,9 @@ use super::SessionId;
 use crate::association::{Association, Change};
 use crate::time::LocalTime;
 use crate::timeline::{Role, Timeline};
+
+/// How long publishing waits for a reader of the status.
+const STATUS_PATIENCE: Duration = Duration::from_millis(1);
 
 /// What a session's callback is told of. The numbers are those of the C interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +115,11 @@ impl Link {
             let mine = session.timeline(&timeline, clocks);
             session.published.clock.write(&mine.to_words());
             let status = status(&self.association, self.send_errors, mine, pair, session.foreign_before);
-            *session.published.status.lock() = Some(status);
+            // A reader that is kept from running inside its copy must not hold up the clocks of all sessions: the next
+            // time will do.
+            if let Some(mut place) = session.published.status.try_lock_for(STATUS_PATIENCE) {
+                *place = Some(status);
+            }
         }
         timeline
     }

@@ -191,7 +191,8 @@ impl Session {
         start(receiver, config, |_| None).map(Self)
     }
 
-    /// As [`Session::start`]; `on_event` runs on the worker thread with each event, and must not block.
+    /// As [`Session::start`]; `on_event` runs on the worker thread with each event, and must not block; a
+    /// panic in it is one of the worker, and ends all sessions.
     ///
     /// # Errors
     /// Those of [`Session::start`].

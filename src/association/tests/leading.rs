@@ -150,3 +150,18 @@ fn a_tie_goes_to_the_lower_clock() {
     world.hear(&announce(same));
     assert_eq!(world.association.role(), Role::Leading);
 }
+
+#[test]
+fn an_address_that_has_died_is_not_the_only_one_served() {
+    let mut world = World::with(Config { peers: 2, ..config(RolePolicy::Lead) });
+    let ask = world.receiver.message(3, 0, Body::DelayReq { origin: Timestamp::default() });
+    world.hear_from(1, &ask);
+    world.forget();
+    world.run(14 * SECOND);
+    assert!(world.sent.iter().all(|sent| sent.peer == 1));
+    world.run(2 * SECOND);
+    world.forget();
+    world.run(SECOND);
+    let syncs = |peer| world.sent_of(MessageType::Sync).iter().filter(|sent| sent.peer == peer).count();
+    assert_eq!((syncs(0), syncs(1)), (8, 8));
+}
