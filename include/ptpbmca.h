@@ -47,6 +47,25 @@
 
 #include <stdint.h>
 
+/*
+ * What Objective-C and Swift read beside the types: which pointers may be NULL, and Swift's names. Empty elsewhere;
+ * with PTPBMCA_NULLABILITY defined, clang reads it in C and C++ too.
+ */
+#if defined(__clang__) && (defined(__OBJC__) || defined(__swift__) || defined(PTPBMCA_NULLABILITY))
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#pragma clang assume_nonnull begin
+#define PTPBMCA_NONNULL _Nonnull
+#define PTPBMCA_NULLABLE _Nullable
+#define PTPBMCA_NULL_UNSPECIFIED _Null_unspecified
+#define PTPBMCA_SWIFT_NAME(name) __attribute__((swift_name(#name)))
+#else
+#define PTPBMCA_NONNULL
+#define PTPBMCA_NULLABLE
+#define PTPBMCA_NULL_UNSPECIFIED
+#define PTPBMCA_SWIFT_NAME(name)
+#endif
+
 /**
  * It went well.
  */
@@ -248,22 +267,22 @@ typedef struct ptpbmca_session ptpbmca_session;
 /**
  * What a call returns: PTPBMCA_OK or one of the PTPBMCA_ERR_ constants. Numbers are never reused.
  */
-typedef int32_t ptpbmca_result;
+typedef int32_t ptpbmca_result PTPBMCA_SWIFT_NAME(PTPResult);
 
 /**
  * The part a session plays.
  */
-typedef uint32_t ptpbmca_role;
+typedef uint32_t ptpbmca_role PTPBMCA_SWIFT_NAME(PTPRole);
 
 /**
  * How far the session's clock is to be believed.
  */
-typedef uint32_t ptpbmca_sync_state;
+typedef uint32_t ptpbmca_sync_state PTPBMCA_SWIFT_NAME(PTPSyncState);
 
 /**
  * One consistent snapshot of a session's clock.
  */
-typedef struct ptpbmca_clock_offset {
+typedef struct PTPBMCA_SWIFT_NAME(PTPClockOffset) ptpbmca_clock_offset {
     /**
      * Receiver timeline minus local clock, now, in ns; 0 while not synchronised. The one sign convention, everywhere.
      */
@@ -323,7 +342,7 @@ typedef struct ptpbmca_clock_offset {
 /**
  * A moment on the receiver's timeline, all from the same snapshot.
  */
-typedef struct ptpbmca_anchor_time {
+typedef struct PTPBMCA_SWIFT_NAME(PTPAnchorTime) ptpbmca_anchor_time {
     /**
      * Nanoseconds on the receiver's timeline.
      */
@@ -357,31 +376,32 @@ typedef struct ptpbmca_anchor_time {
 /**
  * Which part a session is to play towards its receiver.
  */
-typedef uint32_t ptpbmca_role_policy;
+typedef uint32_t ptpbmca_role_policy PTPBMCA_SWIFT_NAME(PTPRolePolicy);
 
 /**
  * Which clock the caller's local_ns count in.
  */
-typedef uint32_t ptpbmca_clock;
+typedef uint32_t ptpbmca_clock PTPBMCA_SWIFT_NAME(PTPClock);
 
 /**
  * What an event callback is told of.
  */
-typedef uint32_t ptpbmca_event;
+typedef uint32_t ptpbmca_event PTPBMCA_SWIFT_NAME(PTPEvent);
 
 /**
  * Takes one event, with the snapshot of that moment. Runs on the worker thread, one at a time; must not block or unwind.
  * It may call every realtime-safe function and ptpbmca_status(). `now` is valid during the call.
  */
-typedef void (*ptpbmca_event_callback)(void *user_data,
+typedef void (*ptpbmca_event_callback)(void *PTPBMCA_NULLABLE user_data,
                                        struct ptpbmca_session *session,
                                        ptpbmca_event event,
-                                       const struct ptpbmca_clock_offset *now);
+                                       const struct ptpbmca_clock_offset *now)
+    PTPBMCA_SWIFT_NAME(PTPEventCallback);
 
 /**
  * How a session is to be. ptpbmca_config_init() fills every field with its default; change what you need.
  */
-typedef struct ptpbmca_config {
+typedef struct PTPBMCA_SWIFT_NAME(PTPConfig) ptpbmca_config {
     /**
      * sizeof(ptpbmca_config), set by ptpbmca_config_init(): how the library knows the caller's version.
      */
@@ -422,7 +442,7 @@ typedef struct ptpbmca_config {
     /**
      * NULL: any. An address of this host to send from and receive on, whose interface joins 224.0.1.129 or ff0e::181.
      */
-    const char *local_address;
+    const char *PTPBMCA_NULLABLE local_address;
     /**
      * UDP port of event messages, at both ends. 319.
      */
@@ -454,17 +474,17 @@ typedef struct ptpbmca_config {
     /**
      * NULL. Called with each event, on the worker thread.
      */
-    ptpbmca_event_callback on_event;
+    ptpbmca_event_callback PTPBMCA_NULLABLE on_event;
     /**
      * Passed to on_event.
      */
-    void *user_data;
+    void *PTPBMCA_NULLABLE user_data;
 } ptpbmca_config;
 
 /**
  * Details of a failed start, for people.
  */
-typedef struct ptpbmca_error {
+typedef struct PTPBMCA_SWIFT_NAME(PTPError) ptpbmca_error {
     /**
      * What ptpbmca_start() returned.
      */
@@ -486,7 +506,7 @@ typedef struct ptpbmca_error {
 /**
  * Counts of each message type.
  */
-typedef struct ptpbmca_message_counts {
+typedef struct PTPBMCA_SWIFT_NAME(PTPMessageCounts) ptpbmca_message_counts {
     /**
      * Sync.
      */
@@ -528,7 +548,7 @@ typedef struct ptpbmca_message_counts {
 /**
  * Counts of packets refused, by reason.
  */
-typedef struct ptpbmca_refusal_counts {
+typedef struct PTPBMCA_SWIFT_NAME(PTPRefusalCounts) ptpbmca_refusal_counts {
     /**
      * From an address of no session of this port pair.
      */
@@ -598,7 +618,7 @@ typedef struct ptpbmca_refusal_counts {
 /**
  * Everything about a session, for people and logs.
  */
-typedef struct ptpbmca_session_status {
+typedef struct PTPBMCA_SWIFT_NAME(PTPSessionStatus) ptpbmca_session_status {
     /**
      * The clock, as ptpbmca_offset() gives it.
      */
@@ -698,7 +718,7 @@ typedef struct ptpbmca_session_status {
     /**
      * One sentence: what was heard, what is missing, what to check. Static.
      */
-    const char *advice;
+    const char *PTPBMCA_NULL_UNSPECIFIED advice;
     /**
      * Zero. Room to grow.
      */
@@ -708,13 +728,14 @@ typedef struct ptpbmca_session_status {
 /**
  * How much the log tells.
  */
-typedef uint32_t ptpbmca_log_level;
+typedef uint32_t ptpbmca_log_level PTPBMCA_SWIFT_NAME(PTPLogLevel);
 
 /**
  * Takes one line of log. Runs on the worker thread, one at a time; must not block or unwind. It may call every
  * realtime-safe function and ptpbmca_status(). `message` is valid during the call.
  */
-typedef void (*ptpbmca_log_callback)(void *user_data, ptpbmca_log_level level, const char *message);
+typedef void (*ptpbmca_log_callback)(void *PTPBMCA_NULLABLE user_data, ptpbmca_log_level level, const char *message)
+    PTPBMCA_SWIFT_NAME(PTPLogCallback);
 
 
 #ifdef __cplusplus
@@ -731,8 +752,9 @@ extern "C" {
  *
  * `out` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_offset(const struct ptpbmca_session *session,
-                              struct ptpbmca_clock_offset *out);
+ptpbmca_result ptpbmca_offset(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
+                              struct ptpbmca_clock_offset *out)
+    PTPBMCA_SWIFT_NAME(ptpOffset(_:into:));
 
 /**
  * Converts a time of the session's local clock, `local_ns`, to nanoseconds on the receiver's timeline. Never below 0.
@@ -745,9 +767,10 @@ ptpbmca_result ptpbmca_offset(const struct ptpbmca_session *session,
  *
  * `receiver_ns` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_receiver_time(const struct ptpbmca_session *session,
+ptpbmca_result ptpbmca_receiver_time(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
                                      int64_t local_ns,
-                                     uint64_t *receiver_ns);
+                                     uint64_t *receiver_ns)
+    PTPBMCA_SWIFT_NAME(ptpReceiverTime(_:local:into:));
 
 /**
  * Tells what the receiver's clock reads now, in nanoseconds on its timeline.
@@ -758,7 +781,8 @@ ptpbmca_result ptpbmca_receiver_time(const struct ptpbmca_session *session,
  *
  * `receiver_ns` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_receiver_now(const struct ptpbmca_session *session, uint64_t *receiver_ns);
+ptpbmca_result ptpbmca_receiver_now(const struct ptpbmca_session *PTPBMCA_NULLABLE session, uint64_t *receiver_ns)
+    PTPBMCA_SWIFT_NAME(ptpReceiverNow(_:into:));
 
 /**
  * Converts nanoseconds on the receiver's timeline to the session's local clock: the inverse of
@@ -770,9 +794,10 @@ ptpbmca_result ptpbmca_receiver_now(const struct ptpbmca_session *session, uint6
  *
  * `local_ns` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_local_time(const struct ptpbmca_session *session,
+ptpbmca_result ptpbmca_local_time(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
                                   uint64_t receiver_ns,
-                                  int64_t *local_ns);
+                                  int64_t *local_ns)
+    PTPBMCA_SWIFT_NAME(ptpLocalTime(_:receiver:into:));
 
 /**
  * Makes an anchor for the local time `local_ns`: receiver time as nanoseconds and as seconds with a binary fraction,
@@ -785,9 +810,10 @@ ptpbmca_result ptpbmca_local_time(const struct ptpbmca_session *session,
  *
  * `out` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_anchor(const struct ptpbmca_session *session,
+ptpbmca_result ptpbmca_anchor(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
                               int64_t local_ns,
-                              struct ptpbmca_anchor_time *out);
+                              struct ptpbmca_anchor_time *out)
+    PTPBMCA_SWIFT_NAME(ptpAnchor(_:local:into:));
 
 /**
  * Reads the session's local clock, the one `local_ns` count in, in nanoseconds.
@@ -798,8 +824,9 @@ ptpbmca_result ptpbmca_anchor(const struct ptpbmca_session *session,
  *
  * `local_ns` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_local_now(const struct ptpbmca_session *session,
-                                 int64_t *local_ns);
+ptpbmca_result ptpbmca_local_now(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
+                                 int64_t *local_ns)
+    PTPBMCA_SWIFT_NAME(ptpLocalNow(_:into:));
 
 /**
  * Fills every field of a config with its default.
@@ -813,7 +840,8 @@ ptpbmca_result ptpbmca_local_now(const struct ptpbmca_session *session,
  * `config` is NULL or valid for writing `struct_size` bytes.
  */
 ptpbmca_result ptpbmca_config_init(struct ptpbmca_config *config,
-                                   uint32_t struct_size);
+                                   uint32_t struct_size)
+    PTPBMCA_SWIFT_NAME(ptpConfigInit(_:size:));
 
 /**
  * Starts a session with the receiver at `receiver`: an IPv4 or IPv6 address (IPv6 may carry %interface), or several
@@ -834,9 +862,10 @@ ptpbmca_result ptpbmca_config_init(struct ptpbmca_config *config,
  * valid for writing.
  */
 ptpbmca_result ptpbmca_start(const char *receiver,
-                             const struct ptpbmca_config *config,
-                             struct ptpbmca_session **session,
-                             struct ptpbmca_error *error);
+                             const struct ptpbmca_config *PTPBMCA_NULLABLE config,
+                             struct ptpbmca_session *PTPBMCA_NULLABLE *PTPBMCA_NONNULL session,
+                             struct ptpbmca_error *PTPBMCA_NULLABLE error)
+    PTPBMCA_SWIFT_NAME(ptpStart(_:config:session:error:));
 
 /**
  * Waits until the session is synchronised, at most `timeout_ms` milliseconds. Wakes at once on synchronisation or stop.
@@ -846,8 +875,9 @@ ptpbmca_result ptpbmca_start(const char *receiver,
  *
  * Thread-safe: yes. Realtime-safe: no.
  */
-ptpbmca_result ptpbmca_await_sync(const struct ptpbmca_session *session,
-                                  uint32_t timeout_ms);
+ptpbmca_result ptpbmca_await_sync(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
+                                  uint32_t timeout_ms)
+    PTPBMCA_SWIFT_NAME(ptpAwaitSync(_:timeoutMilliseconds:));
 
 /**
  * Tells everything about a session into `out`: the clock, bound ports, the receiver's Announce, counters of messages and
@@ -859,8 +889,9 @@ ptpbmca_result ptpbmca_await_sync(const struct ptpbmca_session *session,
  *
  * `out` is NULL or valid for writing.
  */
-ptpbmca_result ptpbmca_status(const struct ptpbmca_session *session,
-                              struct ptpbmca_session_status *out);
+ptpbmca_result ptpbmca_status(const struct ptpbmca_session *PTPBMCA_NULLABLE session,
+                              struct ptpbmca_session_status *out)
+    PTPBMCA_SWIFT_NAME(ptpStatus(_:into:));
 
 /**
  * Stops a session. None of its callbacks runs when this has returned; the last session's end closes the sockets and the
@@ -871,7 +902,8 @@ ptpbmca_result ptpbmca_status(const struct ptpbmca_session *session,
  *
  * Thread-safe: yes. Realtime-safe: no.
  */
-ptpbmca_result ptpbmca_stop(struct ptpbmca_session *session);
+ptpbmca_result ptpbmca_stop(struct ptpbmca_session *PTPBMCA_NULLABLE session)
+    PTPBMCA_SWIFT_NAME(ptpStop(_:));
 
 /**
  * Sends the library's log, up to `max_level`, to `callback`; NULL or PTPBMCA_LOG_OFF ends it. The library is silent until
@@ -884,33 +916,46 @@ ptpbmca_result ptpbmca_stop(struct ptpbmca_session *session);
  *
  * `callback` may be called with `user_data`, from the worker thread, until it is replaced.
  */
-ptpbmca_result ptpbmca_set_log_callback(ptpbmca_log_callback callback,
-                                        void *user_data,
-                                        ptpbmca_log_level max_level);
+ptpbmca_result ptpbmca_set_log_callback(ptpbmca_log_callback PTPBMCA_NULLABLE callback,
+                                        void *PTPBMCA_NULLABLE user_data,
+                                        ptpbmca_log_level max_level)
+    PTPBMCA_SWIFT_NAME(ptpSetLogCallback(_:userData:maxLevel:));
 
 /**
  * The name of a result, such as "PTPBMCA_ERR_PERMISSION"; "PTPBMCA_ERR_UNKNOWN" for a number that is none. Static.
  *
  * Thread-safe: yes. Realtime-safe: yes.
  */
-const char *ptpbmca_result_name(ptpbmca_result result);
+const char *ptpbmca_result_name(ptpbmca_result result)
+    PTPBMCA_SWIFT_NAME(ptpResultName(_:));
 
 /**
  * A result as one sentence with its remedy. Static.
  *
  * Thread-safe: yes. Realtime-safe: yes.
  */
-const char *ptpbmca_result_message(ptpbmca_result result);
+const char *ptpbmca_result_message(ptpbmca_result result)
+    PTPBMCA_SWIFT_NAME(ptpResultMessage(_:));
 
 /**
  * The library's version, such as "0.1.0". Static.
  *
  * Thread-safe: yes. Realtime-safe: yes.
  */
-const char *ptpbmca_version(void);
+const char *ptpbmca_version(void)
+    PTPBMCA_SWIFT_NAME(ptpVersion());
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
+
+#if defined(__clang__) && (defined(__OBJC__) || defined(__swift__) || defined(PTPBMCA_NULLABILITY))
+#pragma clang assume_nonnull end
+#pragma clang diagnostic pop
+#endif
+#undef PTPBMCA_NONNULL
+#undef PTPBMCA_NULLABLE
+#undef PTPBMCA_NULL_UNSPECIFIED
+#undef PTPBMCA_SWIFT_NAME
 
 #endif  /* PTPBMCA_H */
