@@ -50,6 +50,7 @@ lint() {
 stage "lint" lint
 stage "Rust tests" cargo test -q --workspace
 stage "C tests" bash tests/c/run.sh "$out"
+stage "C++, Objective-C and Swift tests" sh tests/cpp/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -13,6 +13,10 @@ need python3 python3
 need setpriv util-linux
 need readelf binutils
 need make make
+need g++ g++
+need clang++ clang
+# Objective-C has no command of its own.
+[ -e "$(gcc -print-file-name=libobjc.so 2>/dev/null)" ] || missing="$missing gobjc"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"
