@@ -13,6 +13,8 @@ need python3 python3
 need setpriv util-linux
 need readelf binutils
 need make make
+need cmake cmake
+need pkg-config pkg-config
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"
