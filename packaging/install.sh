@@ -148,16 +148,19 @@ find bindings/swift -name module.modulemap 2>/dev/null | while IFS= read -r map;
 done
 
 put 755 "$OUT/ptpbmca" "$PREFIX/bin"
-for page in packaging/man/*.1; do
-    [ ! -e "$page" ] || put 644 "$page" "$share/man/man1"
-done
-put 644 packaging/completions/ptpbmca.bash "$share/bash-completion/completions" ptpbmca
-put 644 packaging/completions/_ptpbmca "$share/zsh/site-functions"
-put 644 packaging/completions/ptpbmca.fish "$share/fish/vendor_completions.d"
+# A manual without its command would only puzzle.
+if [ "$what" = uninstall ] || [ -e "$OUT/ptpbmca" ]; then
+    for page in packaging/man/*.1; do
+        [ ! -e "$page" ] || put 644 "$page" "$share/man/man1"
+    done
+    put 644 packaging/completions/ptpbmca "$share/bash-completion/completions"
+    put 644 packaging/completions/_ptpbmca "$share/zsh/site-functions"
+    put 644 packaging/completions/ptpbmca.fish "$share/fish/vendor_completions.d"
+fi
 
 for file in README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT; do put 644 "$file" "$share/doc/ptpbmca"; done
-for file in examples/*.c packaging/systemd/player.socket packaging/systemd/player.service; do
-    put 644 "$file" "$share/doc/ptpbmca/examples"
+for file in examples/*.c examples/*.cpp examples/*.m packaging/systemd/player.socket packaging/systemd/player.service; do
+    [ ! -e "$file" ] || put 644 "$file" "$share/doc/ptpbmca/examples"
 done
 own "$share/doc/ptpbmca/examples"
 own "$share/doc/ptpbmca"

@@ -116,7 +116,7 @@ needed=
 if [ -e "$stage/usr/bin/ptpbmca" ]; then
     lighter --strip-unneeded "$stage/usr/bin/ptpbmca"
     needed=$(needs "$stage/usr/bin/ptpbmca")
-    find "$stage/usr/share/man" -type f -exec gzip -9n {} + 2>/dev/null || true
+    [ ! -d "$stage/usr/share/man" ] || find "$stage/usr/share/man" -type f -exec gzip -9n {} +
     move ptpbmca-tools "$stage/usr/bin" "$stage/usr/share/man" "$stage/usr/share/bash-completion" "$stage/usr/share/fish"
     # Debian's zsh looks elsewhere than the others.
     if [ -d "$stage/usr/share/zsh/site-functions" ]; then
@@ -125,8 +125,6 @@ if [ -e "$stage/usr/bin/ptpbmca" ]; then
     fi
     package ptpbmca-tools ptpbmca-tools
 fi
-# Manual and completions of a tool that was not built belong to nobody.
-rm -rf "$stage/usr/share/man" "$stage/usr/share/bash-completion" "$stage/usr/share/fish" "$stage/usr/share/zsh"
 
 # The rest is what one builds with.
 needed=

@@ -107,7 +107,7 @@ installs() {
     # The tool and its manual, where they are.
     [ ! -x "$out/ptpbmca" ] || cmp "$out/ptpbmca" "$prefix/bin/ptpbmca" || return 1
     for page in "$root"/packaging/man/*.1; do
-        [ ! -e "$page" ] || cmp "$page" "$prefix/share/man/man1/${page##*/}" || return 1
+        [ ! -e "$page" ] || [ ! -x "$out/ptpbmca" ] || cmp "$page" "$prefix/share/man/man1/${page##*/}" || return 1
     done
 }
 
@@ -168,30 +168,33 @@ private_libraries() {
 
 # --- Programs ---------------------------------------------------------------------------------------------------------
 
-# moved: an installation that was moved since, and an empty directory: nothing in it may know where it was.
+# moved: an installation that lies elsewhere than it was made for, in $there, and an empty directory to build in. What
+# names the place it was made for finds nothing.
+there=$work/moved/nowhere/ptpbmca
 moved() {
-    need pkg-config
-    rm -rf "$work/moved"
-    cp -a "$prefix" "$work/moved"
-    PKG_CONFIG_PATH=$work/moved/lib/pkgconfig
+    need make
+    [ -d "$there" ] || made install PREFIX=/nowhere/ptpbmca DESTDIR="$work/moved" || return 1
+    PKG_CONFIG_PATH=$there/lib/pkgconfig
     export PKG_CONFIG_PATH
-    [ "$(pkg-config --modversion ptpbmca)" = "$version" ] || { echo "pkg-config says another version"; return 1; }
     outside
 }
 
 # shellcheck disable=SC2046 # Flags are words.
 with_pkg_config() {
+    need pkg-config
     moved || return
+    [ "$(pkg-config --modversion ptpbmca)" = "$version" ] || { echo "pkg-config says another version"; return 1; }
     # shellcheck disable=SC2086
     $CC -std=c99 $warnings program.c $(pkg-config --cflags --libs ptpbmca) -o shared || return 1
     linked shared yes || return 1
     ! $guard ./shared >/dev/null 2>&1 || { echo "it runs without the library: another one is installed"; return 1; }
-    LD_LIBRARY_PATH=$work/moved/lib leads ./shared
+    LD_LIBRARY_PATH=$there/lib leads ./shared
 }
 
 # With the archive, and with nothing shared at all.
 # shellcheck disable=SC2046
 with_pkg_config_static() {
+    need pkg-config
     moved || return
     flags=$(pkg-config --static --cflags --libs ptpbmca)
     # shellcheck disable=SC2086
@@ -205,13 +208,14 @@ with_pkg_config_static() {
 
 # shellcheck disable=SC2046
 with_cpp() {
+    need pkg-config
     moved || return
     have "$CXX" || { echo "no $CXX here"; return 77; }
     hpp=
-    [ ! -e "$work/moved/include/ptpbmca.hpp" ] || hpp=-DWITH_HPP
+    [ ! -e "$there/include/ptpbmca.hpp" ] || hpp=-DWITH_HPP
     # shellcheck disable=SC2086
     $CXX -x c++ -std=c++17 $warnings $hpp program.c -x none $(pkg-config --cflags --libs ptpbmca) -o cpp || return 1
-    LD_LIBRARY_PATH=$work/moved/lib leads ./cpp
+    LD_LIBRARY_PATH=$there/lib leads ./cpp
 }
 
 # cmake_builds PREFIX: the project outside, against what CMake finds there ("": where it looks by itself).
@@ -228,20 +232,40 @@ with_cmake() {
     need cmake
     moved || return
     have "$CXX" || { echo "no $CXX here"; return 77; }
-    cmake_builds "$work/moved" || return 1
+    cmake_builds "$there" || return 1
     # Through a link to the directory, as /lib is one on many systems.
-    mkdir -p "$work/linked" && ln -sfn "$work/moved/lib" "$work/linked/lib" || return 1
+    mkdir -p "$work/linked" && ln -sfn "$there/lib" "$work/linked/lib" || return 1
     cmake_builds "$work/linked"
 }
 
+# Through the module, where there is one; it finds the library as any program does.
 with_python() {
     need python3
-    LD_LIBRARY_PATH=$prefix/lib python3 -c '
+    outside
+    cat >program.py <<'EOF'
 import ctypes, sys
+
 library = ctypes.CDLL("libptpbmca.so.0")
 library.ptpbmca_version.restype = ctypes.c_char_p
 said = library.ptpbmca_version().decode()
-sys.exit(None if said == sys.argv[1] else "the library says " + said)' "$version"
+if said != sys.argv[1]:
+    sys.exit("the library says " + said)
+if len(sys.argv) > 2:
+    import ptpbmca
+
+    config = ptpbmca.Config(
+        role=ptpbmca.RolePolicy.LEAD, local_address="127.0.41.1", event_port=22841, general_port=22842
+    )
+    with ptpbmca.Session("127.0.41.3", config) as session:
+        session.await_sync(5000)
+        if session.offset().role != ptpbmca.Role.LEADING:
+            sys.exit("not leading")
+EOF
+    module=
+    [ ! -e "$root/bindings/python/ptpbmca.py" ] || { cp "$root/bindings/python/ptpbmca.py" . && module=module; }
+    unset PTPBMCA_LIBRARY
+    # shellcheck disable=SC2086
+    LD_LIBRARY_PATH=$prefix/lib $guard python3 program.py "$version" $module
 }
 
 # A module map names the header where it lies now.
