@@ -76,6 +76,7 @@ int main(int argc, char **argv)
     long seconds = 0, passed;
     ptpbmca_config config;
     ptpbmca_session *session;
+    ptpbmca_session_status status;
     ptpbmca_error error;
     ptpbmca_result result;
     int i;
@@ -109,12 +110,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", ptpbmca_result_name(result), error.message);
         return 1;
     }
+    if (ptpbmca_status(session, &status) == PTPBMCA_OK)
+        printf("event messages on UDP %d, general ones on %d\n", status.event_port, status.general_port);
     result = ptpbmca_await_sync(session, 5000);
     if (result != PTPBMCA_OK)
         fprintf(stderr, "%s: %s\n", ptpbmca_result_name(result), ptpbmca_result_message(result));
     for (passed = 0; !stopped && (seconds == 0 || passed < seconds); passed++) {
         struct timespec pause = {1, 0};
-        ptpbmca_session_status status;
         uint64_t now;
         if (ptpbmca_receiver_now(session, &now) == PTPBMCA_OK)
             printf("the receiver's clock reads %" PRIu64 " ns\n", now);

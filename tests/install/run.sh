@@ -319,17 +319,22 @@ follows() {
     wait $receiver 2>/dev/null
     cat "$work/player.says"
     [ $status -eq 0 ] || { tail -n 3 "$work/receiver"; tail -n 1 "$work/player.says"; return $status; }
+    grep -q "^event messages on UDP $event, general ones on $general\$" "$work/player.says" || { echo "the sockets are confused"; return 1; }
     grep -q "^the receiver's clock reads [1-9][0-9]* ns\$" "$work/player.says" || { echo "it never knew the time"; return 1; }
 }
 
 activation() {
     player || return 1
-    # Nobody handed anything over; or it was meant for a parent.
-    for pid in "" 1; do
-        LISTEN_PID=$pid LISTEN_FDS=2 "$work/player" 127.0.41.2 >"$work/refused" 2>&1
-        [ $? -eq 1 ] && grep -q 'no UDP sockets for ports 319 and 320' "$work/refused" ||
-            { cat "$work/refused"; echo "it starts without sockets"; return 1; }
-    done
+    # Nobody handed anything over.
+    "$work/player" 127.0.41.2 >"$work/refused" 2>&1
+    [ $? -eq 1 ] && grep -q 'no UDP sockets for ports 319 and 320' "$work/refused" ||
+        { cat "$work/refused"; echo "it starts without sockets"; return 1; }
+    # Somebody did, but to its parent.
+    # shellcheck disable=SC2016
+    $guard "$work/launcher" 127.0.41.1 22843 22844 /bin/sh -c '"$@"; exit $?' sh "$work/player" 127.0.41.2 --ports 22843 22844 \
+        --seconds 1 >"$work/refused" 2>&1
+    [ $? -eq 1 ] && grep -q 'no UDP sockets for ports 22843 and 22844' "$work/refused" ||
+        { cat "$work/refused"; echo "it takes its parent's sockets"; return 1; }
     follows 22843 22844 "$work/launcher" 127.0.41.1 22843 22844 "$work/player" 127.0.41.2 --ports 22843 22844 --seconds 2
 }
 
