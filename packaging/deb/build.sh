@@ -16,8 +16,8 @@ version=$crate_version-1
 architecture=$(dpkg-architecture -qDEB_HOST_ARCH)
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 maintainer="${DEBFULLNAME:-The ptpbmca authors} <${DEBEMAIL:-ptpbmca@localhost}>"
-# Equal sources give equal packages: files are no younger than this.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+# Equal sources give equal packages: files are no younger than this. Not every copy of the sources has its history.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date -r CHANGELOG.md +%s)}
 export SOURCE_DATE_EPOCH
 umask 022
 work=$(mktemp -d)

@@ -396,6 +396,7 @@ deb_works() {
     ! dpkg-query -W -f '${Status}\n' libptpbmca0 libptpbmca-dev ptpbmca-tools 2>/dev/null | grep -q installed ||
         { echo "the packages are installed already, and stay"; return 77; }
     trap 'purged >/dev/null 2>&1' EXIT
+    trap 'exit 1' INT TERM
     attempts=0
     until dpkg -i "$work"/*.deb >"$work/dpkg" 2>&1; do
         # Another installation is under way.
