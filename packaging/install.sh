@@ -167,4 +167,7 @@ own "$share/doc/ptpbmca"
 
 # The loader's cache: a program that is linked now shall start now. Nobody's business where this is only staged.
 if [ -z "$DESTDIR" ] && [ "$(id -u)" = 0 ] && command -v ldconfig >/dev/null 2>&1; then ldconfig 2>/dev/null || true; fi
-if [ "$what" = install ]; then echo "installed ptpbmca $version in ${DESTDIR}${PREFIX:-/}"; else echo "removed ptpbmca $version from ${DESTDIR}${PREFIX:-/}"; fi
+case $what in
+install) echo "installed ptpbmca $version in $DESTDIR${PREFIX:-/}" ;;
+uninstall) echo "removed ptpbmca $version from $DESTDIR${PREFIX:-/}" ;;
+esac
