@@ -60,7 +60,8 @@ contents() {
         # Ours is the subject of the rest of the file.
         [ -n "$directory" ] || continue
         echo " - $name, $licence"
-        find "$directory" -maxdepth 1 -iname 'licen[sc]e*' -exec sed -n 's/^ *\(Copyright (c) .*\)/   \1/p' {} + | LC_ALL=C sort -u
+        find "$directory" -maxdepth 1 -iname 'licen[sc]e*' -exec sed -n 's/^ *\(Copyright (c) .*\)/   \1/p' {} + |
+            LC_ALL=C sort -u
     done <"$work/crates"
 }
 

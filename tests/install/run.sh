@@ -319,7 +319,8 @@ follows() {
     wait $receiver 2>/dev/null
     cat "$work/player.says"
     [ $status -eq 0 ] || { tail -n 3 "$work/receiver"; tail -n 1 "$work/player.says"; return $status; }
-    grep -q "^event messages on UDP $event, general ones on $general\$" "$work/player.says" || { echo "the sockets are confused"; return 1; }
+    grep -q "^event messages on UDP $event, general ones on $general\$" "$work/player.says" ||
+        { echo "the sockets are confused"; return 1; }
     grep -q "^the receiver's clock reads [1-9][0-9]* ns\$" "$work/player.says" || { echo "it never knew the time"; return 1; }
 }
 
@@ -421,7 +422,8 @@ deb_works() {
     if have dpkg-shlibdeps; then
         # A package of the program gets the right dependency by itself.
         mkdir debian && printf 'Source: outside\n\nPackage: outside\nArchitecture: any\n' >debian/control
-        dpkg-shlibdeps -O ./shared 2>shlibdeps | grep -q "libptpbmca0 (>= $version)" || { cat shlibdeps; echo "no dependency on libptpbmca0"; return 1; }
+        dpkg-shlibdeps -O ./shared 2>shlibdeps | grep -q "libptpbmca0 (>= $version)" ||
+            { cat shlibdeps; echo "no dependency on libptpbmca0"; return 1; }
     fi
     [ ! -x "$out/ptpbmca" ] || /usr/bin/ptpbmca --help >/dev/null || { echo "the tool does not run"; return 1; }
     dpkg -L libptpbmca0 libptpbmca-dev | grep ptpbmca >"$work/owned"
