@@ -8,7 +8,12 @@ OUT := $(CARGO_TARGET_DIR)/release
 C_FLAGS := -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude
 LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 
-.PHONY: all demo test bench bench-reads bench-scale lib header lint doc clean
+# Where `make install` puts what it installs; DESTDIR comes before all of it, and no file names it.
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+.PHONY: all demo test bench bench-reads bench-scale lib install uninstall deb header lint doc clean
 
 all: lib
 
@@ -16,6 +21,26 @@ all: lib
 lib:
 	$(CARGO) build --release -p ptpbmca
 	ln -sf libptpbmca.so $(OUT)/libptpbmca.so.0
+
+# Built when something is newer, so that root, who may have no Rust, installs what is there.
+$(OUT)/libptpbmca.so: build.rs $(shell find src -name '*.rs')
+	$(MAKE) lib
+
+# Library, header, pkg-config and CMake files, and the tool with its manual where it was built. Uninstall takes the same
+# PREFIX, LIBDIR, INCLUDEDIR and DESTDIR, and removes exactly that.
+install uninstall: export OUT := $(OUT)
+install uninstall: export PREFIX := $(PREFIX)
+install uninstall: export LIBDIR := $(LIBDIR)
+install uninstall: export INCLUDEDIR := $(INCLUDEDIR)
+install uninstall: export DESTDIR := $(DESTDIR)
+install: $(OUT)/libptpbmca.so
+	sh packaging/install.sh install
+uninstall:
+	sh packaging/install.sh uninstall
+
+# Debian packages, in $(OUT)/deb: the library, what is needed to build with it, and the tool where it was built.
+deb: $(OUT)/libptpbmca.so
+	sh packaging/deb/build.sh $(OUT)
 
 # The main job: a C program follows a simulated receiver for ten seconds, on loopback addresses and high ports.
 demo: lib
