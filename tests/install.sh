@@ -13,15 +13,12 @@ need python3 python3
 need setpriv util-linux
 need readelf binutils
 need make make
-<<<<<<< HEAD
 need g++ g++
 need clang++ clang
 # Objective-C has no command of its own.
 [ -e "$(gcc -print-file-name=libobjc.so 2>/dev/null)" ] || missing="$missing gobjc"
-=======
 need cmake cmake
 need pkg-config pkg-config
->>>>>>> 45b4c83373811a40afd1690996747d96050ac2be
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"
