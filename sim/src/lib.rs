@@ -15,6 +15,7 @@ mod line;
 mod link;
 mod messages;
 mod peer;
+pub mod program;
 mod random;
 
 pub use behaviour::{Core, Transmit};

@@ -24,7 +24,8 @@ use ptpbmca::time::LocalTime;
 use conversation::Conversation;
 use estimates::Estimates;
 use notes::Notes;
-use options::{Options, USAGE};
+pub use options::Options;
+use options::USAGE;
 use parties::Captured;
 use record::Record;
 use session::{Estimate, Session};
@@ -49,12 +50,17 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match open_and_run(&options) {
+    replay("replay", &options)
+}
+
+/// Replays as the options say, for the program called `name`.
+pub fn replay(name: &str, options: &Options) -> ExitCode {
+    match open_and_run(options) {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads along may have seen enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("replay: {e}");
+            eprintln!("{name}: {e}");
             ExitCode::FAILURE
         }
     }

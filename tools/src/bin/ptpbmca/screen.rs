@@ -1,0 +1,226 @@
+//! The live view.
+#![forbid(unsafe_code)]
+
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Paragraph, Sparkline, Wrap};
+use ratatui::Frame;
+
+use crate::history::History;
+use crate::report::{span, Report, MESSAGES};
+
+/// Messages that are always shown; the rest only where any went by.
+const ALWAYS: usize = 6;
+
+/// Columns of a value's name.
+const NAME: usize = 13;
+
+/// What is to be seen.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The address asked for.
+    pub receiver: &'a str,
+    /// The local clock's name.
+    pub clock: &'a str,
+    /// The session.
+    pub report: &'a Report,
+    /// Its last minute.
+    pub history: &'a History,
+    /// The log, oldest first.
+    pub remarks: &'a [String],
+}
+
+/// Draws it. Where there is little room, what comes last is cut off.
+pub fn draw(frame: &mut Frame, view: &View) {
+    let View { report, history, .. } = view;
+    let refusals = report.refusals();
+    let clock = clock_lines(view);
+    let messages = message_lines(report, &refusals);
+    let height = |lines: &[Line]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(u16::MAX) + 1);
+    let [clock_area, bound_area, move_area, message_area, advice_area, log_area] = Layout::vertical([
+        height(&clock),
+        Constraint::Length(3),
+        Constraint::Length(3),
+        height(&messages),
+        Constraint::Length(3),
+        Constraint::Min(0),
+    ])
+    .areas(frame.area());
+
+    let title = format!("ptpbmca follow {}", view.receiver);
+    let right = format!("{:.0} s, q quits", report.elapsed_s);
+    frame.render_widget(
+        Paragraph::new(clock).block(section(&title).title_top(Line::from(right).right_aligned())),
+        clock_area,
+    );
+    let bounds = history.bounds();
+    let known = || bounds.iter().flatten().copied();
+    let title = match (known().min(), known().max()) {
+        (Some(least), Some(most)) => format!("bound, last minute: {} to {}", span(least), span(most)),
+        _ => "bound, last minute: not known".to_string(),
+    };
+    sparkline(frame, bound_area, &title, &bounds);
+    let moves = history.moves();
+    let title = match (history.last_move(), moves.iter().flatten().max()) {
+        (Some(last), Some(&most)) => {
+            let sign = if last < 0 { '-' } else { '+' };
+            let last = span(last.unsigned_abs());
+            format!("offset's moves beyond the skew: last {sign}{last}, largest {}", span(most))
+        }
+        _ => "offset's moves beyond the skew: not known".to_string(),
+    };
+    sparkline(frame, move_area, &title, &moves);
+    frame.render_widget(Paragraph::new(messages).block(section("messages")), message_area);
+    let advice = Paragraph::new(format!(" {}", report.advice)).wrap(Wrap { trim: false });
+    frame.render_widget(advice.block(section("advice")), advice_area);
+    let room = usize::from(log_area.height.saturating_sub(1));
+    let latest = view.remarks.iter().skip(view.remarks.len().saturating_sub(room));
+    let log: Vec<Line> = latest.map(|remark| Line::from(format!(" {remark}"))).collect();
+    frame.render_widget(Paragraph::new(log).block(section("log")), log_area);
+}
+
+fn section(title: &str) -> Block<'_> {
+    Block::default().borders(Borders::TOP).title(format!(" {title} "))
+}
+
+fn sparkline(frame: &mut Frame, area: Rect, title: &str, values: &[Option<u64>]) {
+    let line = Sparkline::default().data(values.iter().copied()).style(Style::default().fg(Color::Cyan));
+    frame.render_widget(line.block(section(title)), area);
+}
+
+fn clock_lines<'a>(view: &View<'a>) -> Vec<Line<'a>> {
+    let report = view.report;
+    let unknown = || "unknown".to_string();
+    let color = match report.state {
+        "LOCKED" | "LEADING" => Color::Green,
+        "HOLDOVER" | "ACQUIRING" => Color::Yellow,
+        _ => Color::Red,
+    };
+    let state = Line::from(vec![
+        Span::raw(format!(" {:<NAME$}", "state")),
+        Span::styled(report.state, Style::default().fg(color).add_modifier(Modifier::BOLD)),
+        Span::raw(format!(", {}, epoch {}", report.role, report.epoch)),
+    ]);
+    let row = |name: &str, value: String| Line::from(format!(" {name:<NAME$}{value}"));
+    let (offset, rate) = if report.synchronized {
+        (
+            format!("{} ns, receiver minus {} clock", report.offset_ns, view.clock),
+            format!(
+                "{}   path delay {}   last Sync {}",
+                report.error_ns.map_or_else(unknown, span),
+                report.path_delay_ns.map_or_else(unknown, span),
+                report.age_ns.map_or_else(|| "never".to_string(), |age| format!("{} ago", span(age))),
+            ),
+        )
+    } else {
+        (unknown(), unknown())
+    };
+    let identity = |id: &Option<String>| id.clone().unwrap_or_else(unknown);
+    let stamps = match (report.kernel_receive_stamps, report.kernel_send_stamps) {
+        (true, true) => "the kernel stamps both ways",
+        (true, false) => "the kernel stamps what arrives",
+        (false, true) => "the kernel stamps what leaves",
+        (false, false) => "no stamps of the kernel",
+    };
+    vec![
+        state,
+        row("offset", offset),
+        row("skew", if report.synchronized { format!("{:+.3} ppm", report.skew_ppm) } else { unknown() }),
+        row("bound", rate),
+        row("grandmaster", identity(&report.grandmaster_id)),
+        row(
+            "identities",
+            format!(
+                "receiver {}, ours {}",
+                identity(&report.receiver_clock_id),
+                identity(&report.local_clock_id)
+            ),
+        ),
+        row("announced", report.announced.as_ref().map_or_else(|| "nothing".to_string(), |set| set.line())),
+        row("ports", format!("{} and {}, {stamps}", report.event_port, report.general_port)),
+    ]
+}
+
+fn message_lines<'a>(report: &Report, refusals: &str) -> Vec<Line<'a>> {
+    let shown = |index: usize, key: &str| {
+        index < ALWAYS || report.received(key) > 0 || report.sent.get(key).is_some_and(|&sent| sent > 0)
+    };
+    let shown = MESSAGES.iter().enumerate().filter(|(index, (_, _, key))| shown(*index, key));
+    let (mut names, mut received, mut sent) =
+        (format!(" {:<9}", ""), format!(" {:<9}", "received"), format!(" {:<9}", "sent"));
+    for (_, (_, name, key)) in shown {
+        names += &format!("  {name:>10}");
+        received += &format!("  {:>1$}", report.received(key), name.len().max(10));
+        sent += &format!("  {:>1$}", report.sent.get(key).copied().unwrap_or(0), name.len().max(10));
+    }
+    let totals = format!(
+        " {} pairs, {} Delay_Resp used, {} Delay_Req answered, {} steps",
+        report.pairs, report.delay_resp_used, report.delay_req_answered, report.steps
+    );
+    let refused = if refusals.is_empty() { "nothing" } else { refusals };
+    [names, received, sent, totals, format!(" refused: {refused}")].map(Line::from).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+    use ratatui::backend::TestBackend;
+    use ratatui::Terminal;
+
+    fn drawn(report: &Report, width: u16, height: u16) -> String {
+        let mut history = History::default();
+        (0..5).for_each(|_| history.push(report));
+        let remarks: Vec<_> = (0..9).map(|i| format!("remark {i}")).collect();
+        let view =
+            View { receiver: "10.0.0.7", clock: "realtime", report, history: &history, remarks: &remarks };
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, &view)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn what_is_to_be_seen_is_there() {
+        let screen = drawn(&report(), 90, 32);
+        for part in [
+            "LOCKED, FOLLOWING, epoch 1",
+            "-1794872323000000000 ns, receiver minus realtime clock",
+            "+37.365 ppm",
+            "24.0 µs   path delay 9.8 µs   last Sync 12.00 ms ago",
+            "02147f0000020008",
+            "bound, last minute: 24.0 µs to 24.0 µs",
+            "moves beyond the skew: last +0.0 µs",
+            "█████",
+            "336",
+            "refused: outlier 3",
+            "Following the receiver's clock.",
+            "remark 8",
+        ] {
+            assert!(screen.contains(part), "{part} is not in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_shown_as_a_number() {
+        let unknown = Report {
+            synchronized: false,
+            state: "SILENT",
+            error_ns: None,
+            age_ns: None,
+            grandmaster_id: None,
+            ..report()
+        };
+        let screen = drawn(&unknown, 90, 32);
+        assert!(screen.contains("bound, last minute: not known"), "{screen}");
+        assert!(!screen.contains("-1794872323000000000") && !screen.contains("ppm"), "{screen}");
+    }
+
+    #[test]
+    fn any_size_of_terminal_is_drawn_on() {
+        for (width, height) in [(80, 24), (20, 5), (1, 1), (300, 100)] {
+            drawn(&report(), width, height);
+        }
+        assert!(drawn(&report(), 80, 24).contains("Following the receiver's clock."));
+    }
+}
