@@ -260,12 +260,16 @@ fn follow_is_a_table_where_nobody_draws() {
 #[test]
 fn a_signal_ends_follow_cleanly() {
     let ports = ports();
-    let mut child = tool("follow", ports, &["--plain"]).stdout(Stdio::piped()).spawn().unwrap();
+    let whole = LIVENESS.to_string();
+    let mut child =
+        tool("follow", ports, &["--plain", "--seconds", &whole]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // The first line with the session's state: the handlers are there.
     assert!(lines.nth(1).unwrap().unwrap().starts_with("SILENT"));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
+    let rest = lines.count();
+    assert!(rest < LIVENESS / 2, "it went on for {rest} lines");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     // The ports are free again.
     UdpSocket::bind((SENDER, ports.0)).unwrap();
