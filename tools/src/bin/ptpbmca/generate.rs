@@ -51,7 +51,7 @@ fn completions(shell: Shell) -> Vec<u8> {
     bytes
 }
 
-/// Clap only hides a command from its help.
+/// Clap only hides a command from its help. The version is never printed: it makes --version an option.
 fn without_hidden(command: Command) -> Command {
     let mut visible =
         Command::new("ptpbmca").about(command.get_about().cloned().unwrap_or_default()).version("0");

@@ -4,7 +4,7 @@
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Paragraph, Sparkline, Wrap};
+use ratatui::widgets::{Block, Borders, Padding, Paragraph, Sparkline, Wrap};
 use ratatui::Frame;
 
 use crate::history::History;
@@ -15,6 +15,9 @@ const ALWAYS: usize = 6;
 
 /// Columns of a value's name.
 const NAME: usize = 13;
+
+/// Columns that wrapping at words and the margins take from a line, about.
+const WRAPPED: usize = 8;
 
 /// What is to be seen.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +40,19 @@ pub fn draw(frame: &mut Frame, view: &View) {
     let refusals = report.refusals();
     let clock = clock_lines(view);
     let messages = message_lines(report, &refusals);
-    let height = |lines: &[Line]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(u16::MAX) + 1);
+    let titled = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(1);
+    let width = usize::from(frame.area().width);
+    let advice_height = titled(report.advice.len() / width.saturating_sub(WRAPPED).max(1) + 1);
+    let text = titled(clock.len()).saturating_add(titled(messages.len())).saturating_add(advice_height);
+    // Small terminals have one row for each sparkline.
+    let sparks =
+        if frame.area().height >= text.saturating_add(2 * titled(2)) { titled(2) } else { titled(1) };
     let [clock_area, bound_area, move_area, message_area, advice_area, log_area] = Layout::vertical([
-        height(&clock),
-        Constraint::Length(3),
-        Constraint::Length(3),
-        height(&messages),
-        Constraint::Length(3),
+        Constraint::Length(titled(clock.len())),
+        Constraint::Length(sparks),
+        Constraint::Length(sparks),
+        Constraint::Length(titled(messages.len())),
+        Constraint::Length(advice_height),
         Constraint::Min(0),
     ])
     .areas(frame.area());
@@ -72,8 +81,8 @@ pub fn draw(frame: &mut Frame, view: &View) {
     };
     sparkline(frame, move_area, &title, &moves);
     frame.render_widget(Paragraph::new(messages).block(section("messages")), message_area);
-    let advice = Paragraph::new(format!(" {}", report.advice)).wrap(Wrap { trim: false });
-    frame.render_widget(advice.block(section("advice")), advice_area);
+    let advice = Paragraph::new(report.advice.as_str()).wrap(Wrap { trim: true });
+    frame.render_widget(advice.block(section("advice").padding(Padding::horizontal(1))), advice_area);
     let room = usize::from(log_area.height.saturating_sub(1));
     let latest = view.remarks.iter().skip(view.remarks.len().saturating_sub(room));
     let log: Vec<Line> = latest.map(|remark| Line::from(format!(" {remark}"))).collect();
@@ -221,6 +230,10 @@ mod tests {
         for (width, height) in [(80, 24), (20, 5), (1, 1), (300, 100)] {
             drawn(&report(), width, height);
         }
-        assert!(drawn(&report(), 80, 24).contains("Following the receiver's clock."));
+        let advice =
+            "Nothing heard from the receiver: check that the session set-up has told it about us, that a \
+                      firewall lets UDP 319 and 320 in, and that both are on one network: the last word.";
+        let wordy = Report { advice: advice.into(), ..report() };
+        assert!(drawn(&wordy, 80, 24).contains("last word."), "{}", drawn(&wordy, 80, 24));
     }
 }
