@@ -160,11 +160,13 @@ impl Report {
 }
 
 impl DataSet {
-    /// In one line.
+    /// In one line that a small terminal has room for.
     pub fn line(&self) -> String {
+        let steps =
+            if self.steps_removed == 0 { String::new() } else { format!(", steps {}", self.steps_removed) };
         format!(
-            "priority1 {}, class {}, accuracy 0x{:02x}, variance 0x{:04x}, priority2 {}, steps {}",
-            self.priority1, self.class, self.accuracy, self.variance, self.priority2, self.steps_removed
+            "priority {}/{}, class {}, accuracy 0x{:02x}, variance 0x{:04x}{steps}",
+            self.priority1, self.priority2, self.class, self.accuracy, self.variance
         )
     }
 }

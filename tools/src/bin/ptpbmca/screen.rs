@@ -19,6 +19,16 @@ const NAME: usize = 13;
 /// Columns that wrapping at words and the margins take from a line, about.
 const WRAPPED: usize = 8;
 
+/// The height of the highest bar of a sparkline, and of the lowest, which is to be seen too.
+const FULL: u64 = 1_000;
+const LOWEST: u64 = 100;
+
+/// Values below this are drawn as it: a tenth of a microsecond is nothing to an ear, nor to most clocks.
+const LEAST_NS: u64 = 100;
+
+/// The highest bar is at least so many times the lowest: a steady value is to look steady.
+const LEAST_RANGE: f64 = 10.0;
+
 /// What is to be seen.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -94,8 +104,18 @@ fn section(title: &str) -> Block<'_> {
 }
 
 fn sparkline(frame: &mut Frame, area: Rect, title: &str, values: &[Option<u64>]) {
-    let line = Sparkline::default().data(values.iter().copied()).style(Style::default().fg(Color::Cyan));
+    let line = Sparkline::default().data(heights(values)).max(FULL).style(Style::default().fg(Color::Cyan));
     frame.render_widget(line.block(section(title)), area);
+}
+
+/// Heights of bars, up to [`FULL`]: logarithms, since what follows a restart is a thousand times what is usual.
+fn heights(values: &[Option<u64>]) -> Vec<Option<u64>> {
+    let log = |ns: u64| (ns.max(LEAST_NS) as f64).ln();
+    let known = || values.iter().flatten().map(|&ns| log(ns));
+    let (least, most) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    let range = (most - least).max(LEAST_RANGE.ln());
+    let height = |ns: u64| LOWEST + ((log(ns) - least) / range * (FULL - LOWEST) as f64).round() as u64;
+    values.iter().map(|value| value.map(height)).collect()
 }
 
 fn clock_lines<'a>(view: &View<'a>) -> Vec<Line<'a>> {
@@ -200,7 +220,7 @@ mod tests {
             "02147f0000020008",
             "bound, last minute: 24.0 µs to 24.0 µs",
             "moves beyond the skew: last +0.0 µs",
-            "█████",
+            "▁▁▁▁▁",
             "336",
             "refused: outlier 3",
             "Following the receiver's clock.",
@@ -223,6 +243,16 @@ mod tests {
         let screen = drawn(&unknown, 90, 32);
         assert!(screen.contains("bound, last minute: not known"), "{screen}");
         assert!(!screen.contains("-1794872323000000000") && !screen.contains("ppm"), "{screen}");
+    }
+
+    #[test]
+    fn bars_tell_the_usual_from_what_follows_a_restart() {
+        let bars = heights(&[Some(100_000), Some(200_000), None, Some(100_000_000), Some(0)]);
+        assert_eq!((bars[2], bars[3], bars[4]), (None, Some(FULL), Some(LOWEST)));
+        let usual = [bars[0], bars[1]].map(Option::unwrap);
+        assert!(LOWEST + 300 < usual[0] && usual[0] + 30 < usual[1] && usual[1] < FULL - 300, "{bars:?}");
+        assert_eq!(heights(&[Some(5_000); 3]), [Some(LOWEST); 3]);
+        assert!(heights(&[None; 3]).iter().all(Option::is_none) && heights(&[]).is_empty());
     }
 
     #[test]
