@@ -16,6 +16,9 @@ const ALWAYS: usize = 6;
 /// Columns of a value's name.
 const NAME: usize = 13;
 
+/// Columns of a count, at least: a day of Syncs is six digits.
+const COUNT: usize = 8;
+
 /// Columns that wrapping at words and the margins take from a line, about.
 const WRAPPED: usize = 8;
 
@@ -179,9 +182,10 @@ fn message_lines<'a>(report: &Report, refusals: &str) -> Vec<Line<'a>> {
     let (mut names, mut received, mut sent) =
         (format!(" {:<9}", ""), format!(" {:<9}", "received"), format!(" {:<9}", "sent"));
     for (_, (_, name, key)) in shown {
-        names += &format!("  {name:>10}");
-        received += &format!("  {:>1$}", report.received(key), name.len().max(10));
-        sent += &format!("  {:>1$}", report.sent.get(key).copied().unwrap_or(0), name.len().max(10));
+        let width = name.len().max(COUNT);
+        names += &format!("  {name:>width$}");
+        received += &format!("  {:>width$}", report.received(key));
+        sent += &format!("  {:>width$}", report.sent.get(key).copied().unwrap_or(0));
     }
     let totals = format!(
         " {} pairs, {} Delay_Resp used, {} Delay_Req answered, {} steps",
@@ -264,6 +268,7 @@ mod tests {
             "Nothing heard from the receiver: check that the session set-up has told it about us, that a \
                       firewall lets UDP 319 and 320 in, and that both are on one network: the last word.";
         let wordy = Report { advice: advice.into(), ..report() };
-        assert!(drawn(&wordy, 80, 24).contains("last word."), "{}", drawn(&wordy, 80, 24));
+        let small = drawn(&wordy, 80, 24);
+        assert!(small.contains("last word.") && small.contains("Delay_Resp "), "{small}");
     }
 }
