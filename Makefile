@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
-.PHONY: all demo test bench bench-reads bench-scale lib install uninstall deb header lint doc clean
+.PHONY: all demo test bench bench-reads bench-scale lib tool install uninstall deb header lint doc clean
 
 all: lib
 
@@ -21,6 +21,10 @@ all: lib
 lib:
 	$(CARGO) build --release -p ptpbmca
 	ln -sf libptpbmca.so $(OUT)/libptpbmca.so.0
+
+# The command-line tool: follow, doctor, replay, simulate. Installed and packed where it was built.
+tool:
+	$(CARGO) build --release -p ptpbmca-tools --bin ptpbmca
 
 # Built when something is newer, so that root, who may have no Rust, installs what is there.
 $(OUT)/libptpbmca.so: build.rs $(shell find src -name '*.rs')
@@ -51,7 +55,7 @@ demo: lib
 # Installs what the tests need, builds, and runs all of them; the last line counts them.
 test:
 	sh tests/install.sh
-	$(MAKE) lib
+	$(MAKE) lib tool
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	bash tests/all.sh $(abspath $(OUT))
 
