@@ -11,8 +11,9 @@ local function kind(struct, field)
     local full = ffi.new("ptpbmca_" .. struct)
     ffi.fill(full, ffi.sizeof(full), 0xff)
     local value = full[field]
+    -- LuaJIT keeps nil as a double with all bits set, and takes one for the other.
+    if type(value) == "nil" then return "f64" end
     if type(value) == "number" then
-        if value ~= value then return "f64" end
         local bits = { [-1] = "i32", [2 ^ 8 - 1] = "u8", [2 ^ 16 - 1] = "u16", [2 ^ 32 - 1] = "u32" }
         return bits[value]
     end
