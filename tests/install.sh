@@ -10,6 +10,12 @@ need ip iproute2
 need ptp4l linuxptp
 need tcpdump tcpdump
 need python3 python3
+need mypy mypy
+need node nodejs
+need npm npm
+need luajit luajit
+need mcs mono-mcs
+need mono mono-runtime
 need setpriv util-linux
 need readelf binutils
 need make make
