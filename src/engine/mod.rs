@@ -6,6 +6,7 @@ pub mod forks;
 mod identity;
 mod interface;
 mod link;
+mod module;
 mod net;
 mod pairs;
 mod published;
@@ -123,6 +124,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Limit`] if the system refuses a thread, [`ErrorKind::Network`] if it refuses the descriptors.
     pub fn start(on_panic: fn()) -> Result<Self> {
+        module::stay_loaded();
         let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
         let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
         let shared = Arc::new(Shared { commands: Mutex::new(Some(VecDeque::new())), waker });

@@ -318,8 +318,8 @@ impl Pairs {
                         return before;
                     }
                     // A stamp from before the send is another packet's.
-                    let stamp = endpoint.stamps.take(&endpoint.socket, |wall| {
-                        clocks.stamp(wall, clock::monotonic()).filter(|at| *at >= before)
+                    let stamp = endpoint.stamps.take(&endpoint.socket, |stamp| {
+                        clocks.stamp(stamp, clock::monotonic()).filter(|at| *at >= before)
                     });
                     pair.send_stamped = stamp.is_some();
                     stamp.unwrap_or(before)

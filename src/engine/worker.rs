@@ -146,8 +146,8 @@ impl<'a> Worker<'a> {
                     SETTING => self.setting.iter().for_each(SettingWatch::rearm),
                     ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
                     ROUTES => {
-                        self.routes.iter().for_each(RouteWatch::take);
-                        self.routes_changed = true;
+                        let changed = self.routes.as_ref().is_some_and(RouteWatch::take);
+                        self.routes_changed = self.routes_changed || changed;
                     }
                     token => self.readable.extend(self.pairs.endpoint(token)),
                 }
@@ -239,7 +239,7 @@ impl<'a> Worker<'a> {
 
     fn deliver(&mut self, pair: PairId, received: Received, bytes: &[u8]) {
         let now = clock::monotonic();
-        let at = received.wall_ns.and_then(|wall| self.clocks.stamp(wall, now)).unwrap_or(now);
+        let at = received.stamp.and_then(|stamp| self.clocks.stamp(stamp, now)).unwrap_or(now);
         let from = (pair, Address::of(received.source));
         let listeners = self.peers.get(&from).map_or(0, Vec::len);
         if listeners == 0 {

@@ -165,6 +165,7 @@ pub fn fail_sessions() {
 
 /// In a child made by fork: no session is one there. Only stores to atomics.
 #[cfg(unix)]
+#[cfg(unix)]
 pub fn forget_sessions() {
     for slot in &SLOTS {
         let state = slot.state.load(Ordering::Relaxed);

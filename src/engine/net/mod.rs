@@ -1,6 +1,14 @@
 //! The sockets: bound, joined to the PTP multicast groups, adopted from a privileged parent.
 #![allow(clippy::disallowed_methods)] // The one room where sockets are made.
 
+#[cfg(unix)]
+#[path = "posix.rs"]
+mod system;
+
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -124,23 +132,8 @@ impl Endpoint {
     }
 
     /// Whether a descriptor of the caller's is this very socket.
-    #[cfg(unix)]
     pub fn is_same(&self, descriptor: i64) -> bool {
-        use std::os::fd::AsRawFd;
-        let file = |fd: i32| {
-            // SAFETY: a stat of zeros is valid.
-            let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-            // SAFETY: `stat` is live; a descriptor that is none gives an error.
-            (unsafe { libc::fstat(fd, &raw mut stat) } == 0).then_some((stat.st_dev, stat.st_ino))
-        };
-        let theirs = i32::try_from(descriptor).ok().and_then(file);
-        theirs.is_some() && theirs == file(self.socket.as_raw_fd())
-    }
-
-    /// Nothing can be handed over on this system.
-    #[cfg(not(unix))]
-    pub fn is_same(&self, _descriptor: i64) -> bool {
-        false
+        system::is_same(&self.socket, descriptor)
     }
 
     /// Lets go of a dead socket without closing its number, which may be somebody else's by now.
@@ -193,15 +186,17 @@ fn bind_all(spec: &PairSpec) -> Result<Vec<Endpoint>> {
             match bind(at, false) {
                 Ok(socket) => endpoints.push(Endpoint::new(socket, port, address.ip.is_ipv6(), true)),
                 // A host without IPv6 is reached by IPv4 alone.
-                Err(error) if spec.local.is_none() && address.ip.is_ipv6() && is_absent(&error) => {
+                Err(error) if spec.local.is_none() && address.ip.is_ipv6() && system::is_absent(&error) => {
                     log::debug!("no IPv6 on this host: {error}");
                 }
                 Err(error) => return Err(bind_error(at, port, &error)),
             }
         }
     }
-    if let Some(local) = spec.local {
-        endpoints.extend(group_endpoints(spec, local));
+    match spec.local {
+        Some(local) if system::UNICAST_HEARS_GROUPS => join_by(&endpoints, local),
+        Some(local) => endpoints.extend(group_endpoints(spec, local)),
+        None => {}
     }
     Ok(endpoints)
 }
@@ -223,7 +218,7 @@ fn group_endpoints(spec: &PairSpec, local: Address) -> Vec<Endpoint> {
                 continue;
             }
             let joined = bind(group.with_port(number), true).and_then(|socket| {
-                only_own_groups(&socket);
+                system::only_own_groups(&socket);
                 join(&socket, group.ip, local.ip, group.scope)?;
                 Ok(socket)
             });
@@ -300,30 +295,22 @@ fn bind(at: SocketAddr, shared: bool) -> io::Result<Socket> {
     }
     if shared {
         socket.set_reuse_address(true)?;
+    } else {
+        system::claim(&socket)?;
     }
     socket.bind(&at.into())?;
     Ok(socket)
 }
 
 /// Works on a duplicate of a socket that somebody privileged has bound.
-#[cfg(unix)]
 fn adopt(descriptor: i64, port: Port) -> Result<Endpoint> {
-    use std::os::fd::BorrowedFd;
     let refuse = |why: String| {
         Error::new(
             ErrorKind::InvalidArgument,
             format!("The {} is no bound UDP socket: {why}.", socket_field(port)),
         )
     };
-    let fd =
-        i32::try_from(descriptor).ok().filter(|fd| *fd >= 0).ok_or_else(|| refuse("no descriptor".into()))?;
-    // SAFETY: fcntl on any number is harmless: an unused one gives EBADF.
-    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(refuse(io::Error::last_os_error().to_string()));
-    }
-    // SAFETY: the descriptor is open, and the caller keeps it open during the call that passes it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let socket: Socket = borrowed.try_clone_to_owned().map_err(|error| refuse(error.to_string()))?.into();
+    let socket = system::duplicate(descriptor).map_err(refuse)?;
     if socket.r#type().ok() != Some(Type::DGRAM) {
         return Err(refuse("not a datagram socket".into()));
     }
@@ -337,12 +324,6 @@ fn adopt(descriptor: i64, port: Port) -> Result<Endpoint> {
     }
 }
 
-#[cfg(not(unix))]
-fn adopt(_descriptor: i64, port: Port) -> Result<Endpoint> {
-    let field = socket_field(port);
-    Err(Error::new(ErrorKind::InvalidArgument, format!("The {field} cannot be handed over on this system.")))
-}
-
 fn socket_field(port: Port) -> &'static str {
     match port {
         Port::Event => "event_socket",
@@ -350,31 +331,9 @@ fn socket_field(port: Port) -> &'static str {
     }
 }
 
-/// With this option off, a socket hears only groups that it joined itself, on the interface where it did.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn only_own_groups(socket: &Socket) {
-    use std::os::fd::AsRawFd;
-    // Where the system has no such option, more is heard than asked for, and the peer table sorts it out.
-    let _ = timestamp::set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0_i32);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn only_own_groups(_: &Socket) {}
-
-fn is_absent(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EPROTONOSUPPORT))
-    }
-    #[cfg(not(unix))]
-    {
-        error.kind() == io::ErrorKind::AddrNotAvailable || error.kind() == io::ErrorKind::Unsupported
-    }
-}
-
 fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
     let kind = match error.kind() {
-        io::ErrorKind::PermissionDenied => ErrorKind::Permission,
+        io::ErrorKind::PermissionDenied => system::REFUSED_BIND,
         io::ErrorKind::AddrInUse => ErrorKind::AddressInUse,
         _ => ErrorKind::Network,
     };
@@ -388,10 +347,7 @@ fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
             "Run as root, grant CAP_NET_BIND_SERVICE (setcap), lower net.ipv4.ip_unprivileged_port_start to 319, or \
              hand over bound sockets."
         }
-        ErrorKind::AddressInUse => {
-            "Another PTP program on this host has it (ptp4l, nqptp, airptpd, another player): stop it, only one can \
-             speak PTP."
-        }
+        ErrorKind::AddressInUse => system::IN_USE_REMEDY,
         _ => "Check that the address is one of this host's and that the network is up.",
     };
     Error {

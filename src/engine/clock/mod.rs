@@ -1,7 +1,21 @@
 //! The only reader of local clocks, and the watch over how they run against each other.
 #![allow(clippy::disallowed_methods)] // The one room where clocks are read.
 
+use super::timestamp::Stamp;
 use crate::time::{LocalTime, Span};
+
+#[cfg(unix)]
+#[path = "posix.rs"]
+mod platform;
+
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod platform;
+
+#[cfg(windows)]
+pub use platform::nanos_of_counts;
+#[cfg(target_vendor = "apple")]
+pub use platform::nanos_of_ticks;
 
 /// Two clocks differ by more than this from what they did: one of them was stepped. Far above what reading two clocks
 /// one after the other costs, far below what a listener hears.
@@ -137,18 +151,24 @@ impl Clocks {
         Span::from_nanos(self.served_minus_boot.saturating_add(self.boot.ns))
     }
 
-    /// The monotonic time of a kernel stamp taken in the wall clock, for a packet that is at hand at `now`: it cannot
-    /// have come later, nor much earlier. A stamp that fits neither the present difference of the clocks nor the one
-    /// before the last step is no use, and `now` is the best that is known.
-    pub fn stamp(&self, wall_ns: i64, now: LocalTime) -> Option<LocalTime> {
+    /// The monotonic time of a kernel stamp, for a packet that is at hand at `now`: it cannot have come later, nor much
+    /// earlier. A stamp in the wall clock that fits neither the present difference of the clocks nor the one before the
+    /// last step is no use, and `now` is the best that is known.
+    pub fn stamp(&self, stamp: Stamp, now: LocalTime) -> Option<LocalTime> {
+        let believed = |ns: i64, longest| {
+            let at = LocalTime::from_nanos(ns);
+            let age = now.since(at);
+            (age >= Span::from_nanos(-STEP_NS) && age <= longest).then(|| at.min(now))
+        };
+        let wall_ns = match stamp {
+            Stamp::Monotonic(ns) => return believed(ns, MAX_QUEUED),
+            Stamp::Wall(ns) => ns,
+        };
         // A packet that seems to have waited for long is more likely one from before the step.
         let readings =
             [(self.wall.ns, SHORT_QUEUED), (self.wall_before, SHORT_QUEUED), (self.wall.ns, MAX_QUEUED)];
-        readings.into_iter().find_map(|(difference, longest)| {
-            let at = LocalTime::from_nanos(wall_ns.saturating_sub(difference));
-            let age = now.since(at);
-            (age >= Span::from_nanos(-STEP_NS) && age <= longest).then(|| at.min(now))
-        })
+        let fitting = |(difference, longest)| believed(wall_ns.saturating_sub(difference), longest);
+        readings.into_iter().find_map(fitting)
     }
 }
 
@@ -169,70 +189,6 @@ fn changed(before: Difference, after: Difference, steered_ns: i64) -> bool {
     let read = before.within_ns.saturating_add(after.within_ns);
     let unsure = read.saturating_add(steered_ns).saturating_add(STEP_NS);
     after.ns.saturating_sub(before.ns).saturating_abs() > unsure
-}
-
-#[cfg(unix)]
-mod platform {
-    /// A POSIX clock in nanoseconds; 0 where the system refuses, which it does for no clock used here.
-    #[inline]
-    fn read(clock: libc::clockid_t) -> i64 {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a live timespec for the call to fill.
-        unsafe { libc::clock_gettime(clock, &mut time) };
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-        // The fields are narrower on some systems.
-        (time.tv_sec as i64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as i64)
-    }
-
-    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
-    const MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    /// mach_absolute_time in nanoseconds.
-    #[cfg(any(target_os = "macos", target_os = "ios"))]
-    const MONOTONIC: libc::clockid_t = libc::CLOCK_UPTIME_RAW;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const BOOTTIME: libc::clockid_t = libc::CLOCK_BOOTTIME;
-    /// mach_continuous_time in nanoseconds.
-    #[cfg(any(target_os = "macos", target_os = "ios"))]
-    const BOOTTIME: libc::clockid_t = libc::CLOCK_MONOTONIC_RAW;
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios")))]
-    const BOOTTIME: libc::clockid_t = libc::CLOCK_MONOTONIC;
-
-    #[inline]
-    pub fn monotonic_ns() -> i64 {
-        read(MONOTONIC)
-    }
-
-    #[inline]
-    pub fn realtime_ns() -> i64 {
-        read(libc::CLOCK_REALTIME)
-    }
-
-    #[inline]
-    pub fn boottime_ns() -> i64 {
-        read(BOOTTIME)
-    }
-}
-
-#[cfg(not(unix))]
-mod platform {
-    use std::sync::OnceLock;
-    use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-    pub fn monotonic_ns() -> i64 {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let start = *START.get_or_init(Instant::now);
-        i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX)
-    }
-
-    pub fn realtime_ns() -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-    }
-
-    pub fn boottime_ns() -> i64 {
-        monotonic_ns()
-    }
 }
 
 #[cfg(test)]
@@ -303,19 +259,22 @@ mod tests {
         let mut clocks = clocks();
         let now = LocalTime::from_nanos(77_000_000_000);
         let at = |ns| LocalTime::from_nanos(ns);
-        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
-        assert_eq!(clocks.stamp(1_077_000_000_100, now), Some(now));
-        assert_eq!(clocks.stamp(1_078_000_000_000, now), None);
+        assert_eq!(clocks.stamp(Stamp::Wall(1_076_999_000_000), now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(Stamp::Wall(1_077_000_000_100), now), Some(now));
+        assert_eq!(clocks.stamp(Stamp::Wall(1_078_000_000_000), now), None);
         // Read by a process that was stopped for two seconds, or for two minutes.
-        assert_eq!(clocks.stamp(1_075_000_000_000, now), Some(at(75_000_000_000)));
-        assert_eq!(clocks.stamp(957_000_000_000, now), None);
+        assert_eq!(clocks.stamp(Stamp::Wall(1_075_000_000_000), now), Some(at(75_000_000_000)));
+        assert_eq!(clocks.stamp(Stamp::Wall(957_000_000_000), now), None);
+        assert_eq!(clocks.stamp(Stamp::Monotonic(76_999_000_000), now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(Stamp::Monotonic(77_000_000_100), now), Some(now));
+        assert_eq!(clocks.stamp(Stamp::Monotonic(1_076_999_000_000), now), None);
         // Stamped before the wall clock was set an hour ahead, read after.
         clocks.wall_before = clocks.wall.ns;
         clocks.wall.ns += 3_600_000_000_000;
-        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
-        assert_eq!(clocks.stamp(i64::MIN, now), None);
+        assert_eq!(clocks.stamp(Stamp::Wall(1_076_999_000_000), now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(Stamp::Wall(i64::MIN), now), None);
         // The same for two seconds ahead: it did not wait for so long.
         clocks.wall.ns = clocks.wall_before + 2_000_000_000;
-        assert_eq!(clocks.stamp(1_076_999_000_000, now), Some(at(76_999_000_000)));
+        assert_eq!(clocks.stamp(Stamp::Wall(1_076_999_000_000), now), Some(at(76_999_000_000)));
     }
 }
