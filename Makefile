@@ -13,7 +13,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
-.PHONY: all demo test bench bench-reads bench-scale lib tool install uninstall deb header lint doc clean
+.PHONY: all demo test bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
+.PHONY: doc clean
 
 all: lib
 
@@ -74,6 +75,15 @@ bench-reads: lib
 # One worker and ten to a thousand receivers: CPU, wake-ups, memory, punctuality. About two minutes.
 bench-scale:
 	$(CARGO) bench -q -p ptpbmca --bench scale
+
+# Type-checks the library for macOS, iOS, Android and Windows.
+check-targets:
+	sh tests/targets.sh
+
+# Builds the Windows library and runs it under wine.
+check-windows:
+	$(CARGO) build --release -p ptpbmca-sim --example receiver
+	bash tests/windows/run.sh $(OUT)
 
 # Writes include/ptpbmca.h anew from src/ffi.
 header:
