@@ -1,5 +1,6 @@
-//! Windows: what arrives is stamped with the performance counter, from Windows 10 version 2004 on; control messages tell
-//! and choose this host's addresses.
+//! Windows: what arrives is stamped with the performance counter, where the system offers it (Windows 11, Server 2022);
+//! control messages tell and choose this host's addresses. A stamp in a network card's own clock fits no time of a packet
+//! at hand, and is passed over.
 
 use std::io;
 use std::mem::{offset_of, size_of, size_of_val};
