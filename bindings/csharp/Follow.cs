@@ -27,7 +27,8 @@ internal static class Follow
                 string[] words = line.Split(' ');
                 if (words[0] != "truth" || words.Length < 4) continue;
                 long since = at - long.Parse(words[1], Plain);
-                reads = ulong.Parse(words[2], Plain) + (ulong)since + (ulong)(long)(since * double.Parse(words[3], Plain) * 1e-9);
+                long gained = (long)(since * double.Parse(words[3], Plain) * 1e-9);
+                reads = ulong.Parse(words[2], Plain) + (ulong)(since + gained);
             }
         }
         return reads;
@@ -52,7 +53,8 @@ internal static class Follow
             now.Role.ToString().ToUpperInvariant(), now.OffsetNs, Signed(now.SkewPpm, "000"));
         if (!now.Synchronized) return row.Append("  ").Append(session.Status().Advice).ToString();
         double ageMs = now.AgeNs == ulong.MaxValue ? 0 : now.AgeNs / 1e6;
-        row.AppendFormat(Plain, "  {0}  {1}  {2,7:0}  {3,5}", Micros(now.ErrorNs), Micros(now.PathDelayNs), ageMs, now.Epoch);
+        row.AppendFormat(Plain, "  {0}  {1}  {2,7:0}  {3,5}", Micros(now.ErrorNs), Micros(now.PathDelayNs), ageMs,
+            now.Epoch);
         if (monotonic != null)
         {
             long before = monotonic.LocalNow();
@@ -66,8 +68,8 @@ internal static class Follow
 
     private static int Usage()
     {
-        Console.Error.WriteLine("usage: Follow RECEIVER [--local ADDRESS] [--ports EVENT GENERAL] [--seconds N] [--every MS] "
-            + "[--truth FILE]");
+        Console.Error.WriteLine("usage: Follow RECEIVER [--local ADDRESS] [--ports EVENT GENERAL] [--seconds N] "
+            + "[--every MS] [--truth FILE]");
         return 2;
     }
 
@@ -109,8 +111,8 @@ internal static class Follow
                 monotonic = new Session(receiver, config);
             }
             if (!session.AwaitSync(5000)) Console.Error.WriteLine(session.Status().Advice);
-            Console.WriteLine("{0,-9}  {1,-9}  {2,20}  {3,9}  {4,9}  {5,9}  {6,7}  {7,5}{8}", "state", "role", "offset ns", "skew ppm",
-                "bound us", "path us", "age ms", "epoch", truth != null ? "   error us" : "");
+            Console.WriteLine("{0,-9}  {1,-9}  {2,20}  {3,9}  {4,9}  {5,9}  {6,7}  {7,5}{8}", "state", "role", "offset ns",
+                "skew ppm", "bound us", "path us", "age ms", "epoch", truth != null ? "   error us" : "");
             DateTime end = DateTime.UtcNow.AddSeconds(seconds);
             do
             {

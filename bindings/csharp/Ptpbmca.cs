@@ -47,7 +47,7 @@ namespace Ptpbmca
     {
         /// <summary>Receiver timeline minus local clock, now; 0 while not synchronised.</summary>
         public long OffsetNs;
-        /// <summary>The true offset lies within this of OffsetNs, see the header; ulong.MaxValue while not synchronised.</summary>
+        /// <summary>The true offset lies within this of OffsetNs; ulong.MaxValue while not synchronised.</summary>
         public ulong ErrorNs;
         public ulong PathDelayNs;
         public double SkewPpm;
@@ -145,7 +145,7 @@ namespace Ptpbmca
         public bool AllowEphemeralPorts;
         public long EventSocket, GeneralSocket;
         public uint AnnounceTimeoutMs, ReadyTimeoutMs;
-        /// <summary>Called with each event, on the library's thread: it must not block, throw, or stop the session.</summary>
+        /// <summary>Called with each event, on the library's thread: it must neither block nor stop the session.</summary>
         public Action<Event, ClockOffset> OnEvent;
 
         public Config()
@@ -248,7 +248,7 @@ namespace Ptpbmca
             return receiverNs;
         }
 
-        /// <summary>The same for callers that proceed either way: false means that the local time was passed through.</summary>
+        /// <summary>For callers that proceed either way: false says that the local time was passed through.</summary>
         public bool TryReceiverTime(long localNs, out ulong receiverNs)
         {
             return Known(Native.ptpbmca_receiver_time(token, localNs, out receiverNs));
@@ -278,7 +278,7 @@ namespace Ptpbmca
             return anchor;
         }
 
-        /// <summary>The same for callers that proceed either way: false means that the local time was passed through.</summary>
+        /// <summary>For callers that proceed either way: false says that the local time was passed through.</summary>
         public bool TryAnchor(long localNs, out AnchorTime anchor)
         {
             return Known(Native.ptpbmca_anchor(token, localNs, out anchor));
@@ -344,21 +344,22 @@ namespace Ptpbmca
         /// <summary>Such as "0.1.0".</summary>
         public static string Version { get { return Native.Text(Native.ptpbmca_version()); } }
 
-        /// <summary>Sends the library's log to a callback, on the library's thread, which it must not block; null ends it.</summary>
+        /// <summary>Sends the log to a callback, on the library's thread, which it must not block; null ends it.</summary>
         public static void SetLog(Action<LogLevel, string> told, LogLevel maxLevel)
         {
             LogCallback next = null;
             if (told != null)
             {
-                next = delegate(IntPtr userData, LogLevel level, IntPtr message)
+                next = delegate(IntPtr userData, LogLevel said, IntPtr message)
                 {
-                    try { told(level, Native.Text(message)); }
+                    try { told(said, Native.Text(message)); }
                     catch (Exception error) { Console.Error.WriteLine(error); }
                 };
             }
             lock (Setting)
             {
-                PtpbmcaException.Check(Native.ptpbmca_set_log_callback(next, IntPtr.Zero, told == null ? LogLevel.Off : maxLevel));
+                LogLevel level = told == null ? LogLevel.Off : maxLevel;
+                PtpbmcaException.Check(Native.ptpbmca_set_log_callback(next, IntPtr.Zero, level));
                 // The former one is done when the call has returned.
                 GC.KeepAlive(current);
                 current = next;
@@ -399,7 +400,8 @@ namespace Ptpbmca
 
         internal string Text()
         {
-            return Message == null ? null : Encoding.UTF8.GetString(Message, 0, Math.Max(0, Array.IndexOf(Message, (byte)0)));
+            int length = Message == null ? 0 : Array.IndexOf(Message, (byte)0);
+            return length <= 0 ? null : Encoding.UTF8.GetString(Message, 0, length);
         }
     }
 
@@ -426,7 +428,8 @@ namespace Ptpbmca
         [DllImport(Name, CallingConvention = C)]
         internal static extern Result ptpbmca_config_init(out NativeConfig config, uint structSize);
         [DllImport(Name, CallingConvention = C)]
-        internal static extern Result ptpbmca_start(IntPtr receiver, ref NativeConfig config, out IntPtr session, out NativeError error);
+        internal static extern Result ptpbmca_start(IntPtr receiver, ref NativeConfig config, out IntPtr session,
+            out NativeError error);
         [DllImport(Name, CallingConvention = C)]
         internal static extern Result ptpbmca_offset(IntPtr session, out ClockOffset now);
         [DllImport(Name, CallingConvention = C)]

@@ -100,8 +100,8 @@ local synchronized
 synchronized, why = session:await_sync(5000)
 if not synchronized then io.stderr:write(why.name, ": ", why.message, "\n") end
 
-print(("%-9s  %-9s  %20s  %9s  %9s  %9s  %7s  %5s%s"):format("state", "role", "offset ns", "skew ppm", "bound us", "path us",
-    "age ms", "epoch", options.truth and "   error us" or ""))
+print(("%-9s  %-9s  %20s  %9s  %9s  %9s  %7s  %5s%s"):format("state", "role", "offset ns", "skew ppm", "bound us",
+    "path us", "age ms", "epoch", options.truth and "   error us" or ""))
 local stop_at = monotonic_ns() + options.seconds * 1e9
 -- Ctrl-C ends LuaJIT itself, and the session with it.
 while true do

@@ -7,15 +7,15 @@
 --     session:stop()
 --
 -- The library is the one that the environment variable PTPBMCA_LIBRARY names, else the system's libptpbmca.so.0. The C
--- header, include/ptpbmca.h, says more of every call, constant and field; the names are the same. A call that fails gives
--- nil, an error object (tostring() is the library's sentence with the remedy; .result and .name say which), and after
--- ERR_NOT_SYNCHRONIZED third what the call gave all the same.
+-- header, include/ptpbmca.h, says more of every call, constant and field; the names are the same. A call that fails
+-- gives nil, an error object (tostring() is the library's sentence with the remedy; .result and .name say which), and
+-- after ERR_NOT_SYNCHRONIZED third what the call gave all the same.
 --
--- Times are 64-bit cdata (int64_t, uint64_t), because a Lua number does not hold them; a Lua number that is passed in must
--- be whole and below 2^53.
+-- Times are 64-bit cdata (int64_t, uint64_t), because a Lua number does not hold them; a Lua number that is passed in
+-- must be whole and at most 2^53.
 --
--- No callback of the library is used: LuaJIT must not be entered from the library's own thread. session:changes() compares
--- snapshots instead.
+-- No callback of the library is used: LuaJIT must not be entered from the library's own thread. session:changes()
+-- compares snapshots instead.
 local ffi = require("ffi")
 
 ffi.cdef([[
@@ -52,7 +52,8 @@ typedef struct ptpbmca_error {
     uint64_t reserved[4];
 } ptpbmca_error;
 typedef struct ptpbmca_message_counts {
-    uint64_t sync, follow_up, delay_req, delay_resp, announce, signaling, pdelay_req, pdelay_resp, pdelay_resp_follow_up;
+    uint64_t sync, follow_up, delay_req, delay_resp, announce, signaling;
+    uint64_t pdelay_req, pdelay_resp, pdelay_resp_follow_up;
 } ptpbmca_message_counts;
 typedef struct ptpbmca_refusal_counts {
     uint64_t wrong_source, wrong_identity, own_echo, wrong_domain, wrong_version, too_short, wrong_length, unknown_type;
@@ -262,8 +263,8 @@ function Session:status()
 end
 
 --- What has changed since this was last called, at first since the start: a list of "ROLE_CHANGED",
--- "GRANDMASTER_CHANGED", "EPOCH_CHANGED", "SYNCHRONIZED", "LOST"; and the snapshot. What came and went between two calls is
--- not told, but for the epoch.
+-- "GRANDMASTER_CHANGED", "EPOCH_CHANGED", "SYNCHRONIZED", "LOST"; and the snapshot. What came and went between two calls
+-- is not told, but for the epoch.
 function Session:changes()
     local now, why = self:offset()
     if not now then return nil, why end

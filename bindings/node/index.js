@@ -310,7 +310,7 @@ function configOf(wanted) {
  * @property {number} epoch
  */
 
-/** @typedef {'SYNCHRONIZED' | 'LOST' | 'EPOCH_CHANGED' | 'ROLE_CHANGED' | 'GRANDMASTER_CHANGED' | 'STOPPED'} EventName */
+/** @typedef {keyof typeof Event} EventName */
 
 /**
  * What has happened between two snapshots.

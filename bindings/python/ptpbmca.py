@@ -238,9 +238,10 @@ _SIGNATURES: Dict[str, List[Any]] = {
 for _name, _arguments in _SIGNATURES.items():
     getattr(_lib, "ptpbmca_" + _name).argtypes = _arguments
     getattr(_lib, "ptpbmca_" + _name).restype = c_int32
-for _name, _arguments in {"result_name": [c_int32], "result_message": [c_int32], "version": []}.items():
-    getattr(_lib, "ptpbmca_" + _name).argtypes = _arguments
-    getattr(_lib, "ptpbmca_" + _name).restype = c_char_p
+_lib.ptpbmca_result_message.argtypes = [c_int32]
+_lib.ptpbmca_result_message.restype = c_char_p
+_lib.ptpbmca_version.argtypes = []
+_lib.ptpbmca_version.restype = c_char_p
 
 
 def version() -> str:
@@ -294,8 +295,8 @@ def _failure(result: int, message: str = "", os_error: int = 0) -> Error:
     if not message:
         text: bytes = _lib.ptpbmca_result_message(result)
         message = text.decode()
-    known = _ERRORS[-result - 1] if -len(_ERRORS) <= result < 0 else Error
-    return known(result, message, os_error)
+    known = -len(_ERRORS) <= result < 0
+    return _ERRORS[-result - 1](result, message, os_error) if known else Error(result, message, os_error)
 
 
 def _check(result: int) -> None:
@@ -481,7 +482,7 @@ class Session:
         token = c_void_p()
         error = _Error()
         self._token: Optional[int] = None
-        self._finalizer: Optional[weakref.finalize[..., Session]] = None
+        self._finalizer: Any = None
         result = _lib.ptpbmca_start(_text("receiver", receiver), byref(raw), byref(token), byref(error))
         if result != Result.OK:
             raise _failure(result, error.message.decode(errors="replace"), error.os_error)
@@ -575,7 +576,7 @@ LogCallback = Callable[[LogLevel, str], None]
 
 
 def _silence() -> int:
-    return int(_lib.ptpbmca_set_log_callback(_LogCallback(), None, LogLevel.OFF))
+    return int(_lib.ptpbmca_set_log_callback(ctypes.cast(0, _LogCallback), None, LogLevel.OFF))
 
 
 def set_log_callback(callback: Optional[LogCallback], max_level: LogLevel = LogLevel.INFO) -> None:

@@ -60,7 +60,6 @@ internal static class Check
                 if (name.StartsWith("reserved")) continue;
                 Type type = field.FieldType.IsEnum ? Enum.GetUnderlyingType(field.FieldType) : field.FieldType;
                 int size = type.IsArray ? 256 : Marshal.SizeOf(type);
-                // Mono writes priority1 as C does.
                 ours.Add(string.Join(" ", "field", entry.Key, name, Marshal.OffsetOf(entry.Value, field.Name), size,
                     Kind(field.FieldType, name)));
             }

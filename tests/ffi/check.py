@@ -132,7 +132,7 @@ def events() -> None:
         gc.collect()
         session.await_sync(5000)
         event, now, role, local = seen.get(timeout=10)
-        while event is not Event.SYNCHRONIZED:
+        while event != Event.SYNCHRONIZED:
             event, now, role, local = seen.get(timeout=10)
         assert now.synchronized and now.role is role is Role.LEADING and local > 10**18, (now, role, local)
         assert now.grandmaster_id == now.local_clock_id != 0
@@ -140,7 +140,7 @@ def events() -> None:
         assert anchor.receiver_ns == anchor.seconds * 10**9 + (anchor.fraction * 10**9 + 2**63 >> 64), anchor
         assert anchor.timeline_id == now.grandmaster_id
         assert session.local_time(session.receiver_time(10**18)) == 10**18
-    while event is not Event.STOPPED:
+    while event != Event.STOPPED:
         event, *_ = seen.get(timeout=10)
     assert seen.empty() and deadlocks
     ptpbmca.set_log_callback(None)

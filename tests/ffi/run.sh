@@ -26,7 +26,9 @@ failures=0
 
 # verdict NAME STATUS OUTPUT: the one line about a test, and what it printed where that says more.
 verdict() {
-    why=$(tail -n 1 "$3" 2>/dev/null)
+    # The first error, or else the last line.
+    why=$([ "$2" = 77 ] || grep -m 1 '[eE]rror[: ]' "$3") || why=
+    why=${why:-$(tail -n 1 "$3" 2>/dev/null)}
     case $2 in
     0) echo "PASS $1"; sed "s/^/     /" "$3" ;;
     77) echo "SKIP $1: $why" ;;
@@ -84,7 +86,10 @@ follows() {
         NR == 1 { next }
         !/^[A-Z]+ +[A-Z]+ +-?[0-9]+ +[+-][0-9]+\.[0-9][0-9][0-9] / { print "not a row: " $0; wrong = 1 }
         $1 == "LOCKED" && $2 == "FOLLOWING" {
-            if (length($0) != length(titles) || NF != 9 || $9 !~ /^[+-][0-9]+\.[0-9]$/ || $8 != 0) { print "not a row: " $0; wrong = 1 }
+            if (length($0) != length(titles) || NF != 9 || $9 !~ /^[+-][0-9]+\.[0-9]$/ || $8 != 0) {
+                print "not a row: " $0
+                wrong = 1
+            }
             error = $9 < 0 ? -$9 : $9
             locked++
             # Reading the clocks takes its time; a wrong conversion is wrong everywhere.
