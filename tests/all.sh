@@ -51,6 +51,7 @@ stage "lint" lint
 stage "Rust tests" cargo test -q --workspace
 stage "C tests" bash tests/c/run.sh "$out"
 stage "C++, Objective-C and Swift tests" sh tests/cpp/run.sh "$out"
+stage "bindings" sh tests/ffi/run.sh "$out"
 stage "installed" sh tests/install/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
 
