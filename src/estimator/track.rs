@@ -45,8 +45,6 @@ const STEP_SAMPLES: usize = 3;
 const STEP_SPREAD: f64 = 150e6;
 /// A step by less is left to the line to follow, ns.
 const LEAST_STEP: f64 = 1e6;
-/// So many bounds off the line is more than the line may be wrong by.
-const PROOF_BOUNDS: f64 = 1.5;
 /// An exchange and a pair no further apart than this, a Sync interval and some, make a round trip, s.
 const NEXT_TO: f64 = 0.15;
 /// A measurement from further back than this is of no use, s.
@@ -371,7 +369,7 @@ impl Track {
         let sigma = self.steady.p[2][2].max(0.0).sqrt();
         let changing =
             if self.score > SCORE_DOUBT { (self.agile.x[0] - self.steady.x[0]).abs() } else { 0.0 };
-        let off = late.abs() > LEAST_STEP.max(PROOF_BOUNDS * (self.output.calm() + changing));
+        let off = late.abs() > LEAST_STEP.max(self.output.calm() + changing);
         known && off && self.rounds.see(late, round - self.steady.x[2], sigma)
     }
 
