@@ -30,6 +30,9 @@ pub enum CorrectionSign {
 #[derive(Clone, Copy, Debug)]
 struct Request {
     sequence: u16,
+    /// When the Sync of the same sequenceId left there and arrived here.
+    left: PtpTime,
+    arrived: LocalTime,
     sent: Option<LocalTime>,
     answered: bool,
 }
@@ -71,13 +74,14 @@ impl Exchanges {
         self.proven
     }
 
-    /// Notes a request that is about to leave.
-    pub fn request(&mut self, sequence: u16) {
+    /// Notes a request that is about to leave, after a Sync of the same sequenceId that `left` there and `arrived` here.
+    pub fn request(&mut self, sequence: u16, left: PtpTime, arrived: LocalTime) {
         // A restarted receiver repeats its sequence ids, and so do the requests: the latest one is meant.
         for slot in &mut self.slots {
             slot.take_if(|request| request.sequence == sequence);
         }
-        self.slots[self.next % SLOTS] = Some(Request { sequence, sent: None, answered: false });
+        self.slots[self.next % SLOTS] =
+            Some(Request { sequence, left, arrived, sent: None, answered: false });
         self.next = (self.next + 1) % SLOTS;
     }
 
@@ -101,6 +105,7 @@ impl Exchanges {
             return Err(Refusal::Unrequested);
         }
         request.answered = true;
+        let (left, pair_arrived) = (request.left, request.arrived);
 
         // The request arrived there after it left here and before the response arrived here; both ends of that
         // span are read off the line and are good to its bound.
@@ -109,14 +114,15 @@ impl Exchanges {
         let earliest = i128::from(line.remote_at(sent).nanos()) - i128::from(slack.nanos());
         let latest = i128::from(line.remote_at(response.arrived).nanos()) + i128::from(slack.nanos());
         let fits = |time: PtpTime| (earliest..=latest).contains(&i128::from(time.nanos()));
-        let read = |sign| {
+        let any = |sign| {
             let correction = match sign {
                 CorrectionSign::Plus => response.correction,
                 CorrectionSign::Minus => response.correction.negated(),
                 CorrectionSign::Unused => Correction::ZERO,
             };
-            PtpTime::from_wire(response.receive, &[correction]).filter(|time| fits(*time))
+            PtpTime::from_wire(response.receive, &[correction])
         };
+        let read = |sign| any(sign).filter(|time| fits(*time));
 
         use CorrectionSign::{Minus, Plus, Unused};
         let (plus, minus, unused) = (read(Plus), read(Minus), read(Unused));
@@ -145,6 +151,17 @@ impl Exchanges {
             Some(Minus) => minus.or(plus),
             Some(Unused) => unused.or(plus).or(minus),
         };
+        // Where no reading fits the line, the line may be what is wrong: beside the Sync of the same sequenceId the
+        // request took both ways, and the response was back after no more than its stay and those. Proves no sign.
+        let after_sync =
+            |time: LocalTime| i128::from(left.nanos()) + i128::from(time.since(pair_arrived).nanos());
+        let way = i128::from(line.path_delay_ns.unwrap_or(0)) + i128::from(MIN_SLACK_NS);
+        let beside = after_sync(sent) - i128::from(MIN_SLACK_NS)..=after_sync(response.arrived) + way;
+        let beside_sync = |sign| any(sign).filter(|time| beside.contains(&i128::from(time.nanos())));
+        let received = received.or_else(|| match self.proven {
+            Some(sign) => beside_sync(sign),
+            None => beside_sync(Plus).or_else(|| beside_sync(Minus)).or_else(|| beside_sync(Unused)),
+        });
         Ok(Exchange { sent, received: received.ok_or(Refusal::Implausible)? })
     }
 

@@ -165,7 +165,7 @@ impl Association {
                 self.next_epoch("the receiver's clock stepped");
             }
         }
-        self.request_delay(pair.sequence, peer, now);
+        self.request_delay(pair, peer, now);
         if outcome.outlier {
             return Err(Refusal::Outlier);
         }
@@ -173,12 +173,13 @@ impl Association {
     }
 
     /// Asks for the other direction, with the Sync's sequenceId as the profile has it (field guide 2.6).
-    fn request_delay(&mut self, sequence: u16, peer: u8, now: LocalTime) {
+    fn request_delay(&mut self, pair: Pair, peer: u8, now: LocalTime) {
         if self.last_request.is_some_and(|last| now.since(last) < REQUEST_INTERVAL) {
             return;
         }
         self.last_request = Some(now);
-        self.exchanges.request(sequence);
+        let sequence = pair.sequence;
+        self.exchanges.request(sequence, pair.left, pair.arrived);
         let message = self.sender.delay_req(sequence);
         let to = self.talking.map_or(peer, |(talking, _)| talking);
         self.send(Port::Event, to, &message, Some(Tag::DelayReq { sequence }));

@@ -62,8 +62,23 @@ impl Delays {
 
     /// The share of entries above `delay`, kept off 0 as far as the number of entries allows.
     pub fn share_above(&self, delay: f64) -> f64 {
-        let bin = bin_of(delay);
-        let above: f64 = self.bins[bin + 1..].iter().sum();
+        self.share_above_but(delay, 0)
+    }
+
+    /// Whether no entry but the latest `own` is above `delay`.
+    pub fn none_above(&self, delay: f64, own: usize) -> bool {
+        self.above(delay, own) <= 0.0
+    }
+
+    fn above(&self, delay: f64, own: usize) -> f64 {
+        let above: f64 = self.bins[bin_of(delay) + 1..].iter().sum();
+        // Older entries weigh less, so this is enough; by too little to hide another one.
+        (above - own as f64 * self.weight).max(0.0)
+    }
+
+    /// The same without the latest `own` entries, which are known to lie above.
+    pub fn share_above_but(&self, delay: f64, own: usize) -> f64 {
+        let above = self.above(delay, own);
         ((above + 0.5 * self.weight) / (self.total + self.weight)).clamp(1e-6, 1.0)
     }
 }

@@ -10,11 +10,13 @@
 //! - `track`: the verdicts on samples that contradict the line. Above it: a late stamp, a shorter path, a step. Below:
 //!   a queue, a longer path, a step. Two filters, one that believes in a steady rate and one that does not, tell a
 //!   change of rate (Page's test). A line that was left for a longer path is kept and published on: the time did not
-//!   change. `elders` notice what is too slow for any of this.
+//!   change. `track/hold` has the runs of late
+//!   samples. With exchanges the round trip beside a pair tells a step from a path (`rounds`). `elders` notice what is too slow for any of this.
 //! - `output`: the published line, which makes no jumps within an epoch, and its bound.
 //!
 //! **What `error_ns` promises.** The truth lies within it in 99.9 % of samples. With pairs alone, apart from the least
-//! delay of the session, which nothing can show: a growth of that delay which was seen is inside. With exchanges, in
+//! delay of the session, which nothing can show: a growth of that delay which was seen is inside, and so
+//! is the step back that looks the same. With exchanges, in
 //! absolute terms: only the sum of the two least delays shows in the round trip, so half of it bounds whatever the
 //! asymmetry; on a symmetric link that is far more than the error. A rate that falls may be a path that grows: for some
 //! minutes the bound holds both, as far as a path may grow. In the first seconds it is wide, for the floor may not have
@@ -27,6 +29,7 @@ mod filter;
 mod fit;
 mod line;
 mod output;
+mod rounds;
 mod side;
 mod track;
 
@@ -110,7 +113,8 @@ impl Estimator {
     }
 
     /// Takes in a Delay_Req/Delay_Resp exchange; `now` is the local time of the call. An outlier before the first pair,
-    /// while pairs speak of a step, and where the round trip would be negative. Never a step.
+    /// while pairs speak of a step, and where the round trip would be negative. Never
+    /// a step: where its round trip proves one, the next pair tells.
     pub fn exchange(&mut self, exchange: Exchange, now: LocalTime) -> Outcome {
         let used = self.track.as_mut().is_some_and(|t| t.exchange(exchange.sent, exchange.received, now));
         Outcome { stepped: false, outlier: !used }

@@ -7,7 +7,7 @@ use crate::time::{LocalTime, PtpTime, Span};
 /// Pairs before the line is trusted: it takes three to have seen that they agree.
 const TRUST_PAIRS: u64 = 3;
 /// Exchanges before the path delay is named.
-const TRUST_EXCHANGES: u64 = 4;
+const TRUST_EXCHANGES: u64 = 2;
 /// Time constant of the steering, s: slow enough to hide the filter's own noise, fast against a rate's change.
 const STEER: f64 = 3.0;
 /// While a line is young the time constant is this part of its age, and at least this many seconds.
@@ -40,6 +40,8 @@ const UNSEEN_FADE: f64 = 0.1;
 /// A few samples may agree by chance: to their median this is added, ns, over their number.
 const UNSEEN_FIRST: f64 = 500e3;
 const UNSEEN_MOST: f64 = 16.0;
+/// No path takes no time, ns.
+const LEAST_PATH: f64 = 1.0;
 /// Share of the round trip's least delay by which its halves may differ: all of it. Nothing but the sum can be observed,
 /// so half the round trip bounds the error of splitting it evenly (as NTP's root distance has it).
 const ASYMMETRY: f64 = 1.0;
@@ -64,6 +66,8 @@ pub(super) struct State {
     /// Least round trip, where exchanges work.
     pub gap: Option<f64>,
     pub exchanges: u64,
+    /// Least round trip measured.
+    pub round: f64,
     /// What samples that contradict the line add to the bound.
     pub doubt: f64,
     /// And to what it grows by, ns/s.
@@ -78,6 +82,8 @@ pub(super) struct Output {
     rate: f64,
     skew: f64,
     bound: f64,
+    /// The part of the bound that no sample's contradiction is behind.
+    calm: f64,
     growth: f64,
     path_delay: Option<f64>,
     trusted: bool,
@@ -94,6 +100,7 @@ impl Output {
             rate: 0.0,
             skew: 0.0,
             bound: 0.0,
+            calm: 0.0,
             growth: 0.0,
             path_delay: None,
             trusted: false,
@@ -136,16 +143,23 @@ impl Output {
         let pairs = state.pairs.max(1) as f64;
         let unseen = (state.median + UNSEEN_FIRST / pairs)
             * (UNSEEN_SAMPLES / pairs - UNSEEN_FADE).clamp(0.0, UNSEEN_MOST);
-        self.bound = BOUND_SIGMA * state.sigma
+        self.calm = BOUND_SIGMA * state.sigma
             + BOUND_NEAR * state.near
             + BOUND_LEAST
             + hidden
             + unseen
-            + (target - self.y).abs()
-            + state.doubt
             + state.gap.map_or(0.0, |g| ASYMMETRY * 0.5 * g);
+        self.bound = self.calm + (target - self.y).abs() + state.doubt;
         self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
-        self.path_delay = state.gap.filter(|_| state.exchanges >= TRUST_EXCHANGES).map(|g| 0.5 * g);
+        self.path_delay = state
+            .gap
+            .filter(|_| state.exchanges >= TRUST_EXCHANGES)
+            .map(|g| (0.5 * g.max(state.round)).max(LEAST_PATH));
+    }
+
+    /// What the line may be wrong by while nothing contradicts it, ns.
+    pub const fn calm(&self) -> f64 {
+        self.calm
     }
 
     /// The line for readers, given the epoch's first sample.
@@ -185,6 +199,7 @@ mod tests {
             pairs,
             gap: None,
             exchanges: 0,
+            round: 0.0,
             doubt: 0.0,
             rate_doubt: 0.0,
         }

@@ -34,6 +34,17 @@ const FEWEST_BELOW: usize = 16;
 const MOST_BELOW: usize = 64;
 /// Log probability from which on that is no chance.
 const NO_CHANCE: f64 = -8.0;
+/// From this log probability on late samples may be the first ones after a step back: at worst the bound is too wide in
+/// one of some hundred samples.
+const SUSPICIOUS: f64 = -7.0;
+/// Samples by which that is judged; with more of them, a hold begins.
+const MOST_LATE: usize = 8;
+/// Later than any before by this factor is what a step back looks like, and hardly ever a queue.
+const UNHEARD_OF: f64 = 2.0;
+/// Samples that there must be before them.
+const FEWEST_BEFORE: usize = 8;
+/// Part of their lateness that earlier samples are counted above: bins are a fifth wide.
+const LATE_PART: f64 = 0.8;
 
 /// The latest samples of one direction, newest first. Those of the way up are stored mirrored, so that for either
 /// direction a packet that was delayed lies below the line.
@@ -156,6 +167,29 @@ impl Side {
             }
         }
         most
+    }
+
+    /// How far below the line the latest one or few samples all lie, where hardly any before them did, ns.
+    pub fn late(&self, line: Straight, sigma: f64) -> f64 {
+        let (mut least, mut most) = (f64::MAX, 0.0_f64);
+        for (i, p) in
+            self.recent().iter().take(MOST_LATE.min(self.len.saturating_sub(FEWEST_BEFORE))).enumerate()
+        {
+            least = least.min(line.above(p));
+            if least <= Self::limit(sigma) {
+                break;
+            }
+            let odds = (i + 1) as f64 * self.delays.share_above_but(LATE_PART * least, i + 1).ln();
+            if odds < SUSPICIOUS || self.unheard_of(least, i + 1) {
+                most = most.max(least);
+            }
+        }
+        most
+    }
+
+    /// Whether nothing was ever nearly as late as the latest samples, of which the delays were learned from `own`, all are.
+    pub fn unheard_of(&self, late: f64, own: usize) -> bool {
+        self.delays.none_above(late / UNHEARD_OF, own)
     }
 
     /// Of the `among` latest samples, how many lie beyond the line by more than `limit`, and by how much at most.

@@ -4,6 +4,7 @@
 use super::*;
 use crate::time::Span;
 
+mod contradiction;
 mod start;
 
 /// Local and remote clock at the start, ns: far apart and large, where an f64 would lose some 200 ns.
@@ -47,6 +48,7 @@ struct Link {
     queue: (f64, f64),
     two_way: Option<f64>,
     late_share: f64,
+    spikes: bool,
     steps: u32,
     /// Absolute errors (one-way: apart from `excused`), whether inside the bound, and bounds, since `look()`.
     errors: Vec<f64>,
@@ -70,6 +72,7 @@ impl Link {
             queue: (0.0, 0.0),
             two_way: None,
             late_share: 0.0,
+            spikes: true,
             steps: 0,
             errors: Vec::new(),
             outside: 0,
@@ -102,7 +105,7 @@ impl Link {
     }
 
     fn delay(&mut self) -> f64 {
-        let spike = if self.random.unit() < 0.02 { 10.0 * self.mean } else { 0.0 };
+        let spike = if self.random.unit() < 0.02 && self.spikes { 10.0 * self.mean } else { 0.0 };
         let queue = self.queue.0 + (self.queue.1 - self.queue.0) * self.random.unit();
         self.least + self.random.exponential(self.mean) + spike + queue
     }

@@ -7,8 +7,12 @@ use super::filter::{Excess, Filter, Point};
 use super::fit::LATE_MOST;
 use super::line::Line;
 use super::output::{Output, State};
+use super::rounds::Rounds;
 use super::side::{Side, Straight};
 use crate::time::{LocalTime, PtpTime, Span};
+use hold::Former;
+
+mod hold;
 
 /// No two crystals differ by more, ns/s.
 const MAX_RATE: f64 = 300e3;
@@ -39,14 +43,10 @@ const NEVER: f64 = 1e-30;
 const STEP_SAMPLES: usize = 3;
 /// How far those may lie apart, ns: a beacon interval and some.
 const STEP_SPREAD: f64 = 150e6;
-/// Samples by which a run of late ones is judged: 8 s at 8 Hz.
-const RUN: usize = 64;
-/// Samples of such a run by which a step back is told from a queue: 2 s at 8 Hz.
-const STEP_BACK_RUN: usize = 16;
-/// Log probability below which a run of late samples is no accident.
-const IMPROBABLE: f64 = -16.0;
-/// A line coasts at most this long, s; then the path has changed for good.
-const LONGEST_HOLD: f64 = 180.0;
+/// A step by less is left to the line to follow, ns.
+const LEAST_STEP: f64 = 1e6;
+/// An exchange and a pair no further apart than this, a Sync interval and some, make a round trip, s.
+const NEXT_TO: f64 = 0.15;
 /// A measurement from further back than this is of no use, s.
 const TOO_OLD: f64 = 10.0;
 /// Rates closer than this are those of one crystal, ns/s.
@@ -55,21 +55,10 @@ const SAME_RATE: f64 = 500.0;
 const UNKNOWN_RATE: f64 = 4e3;
 /// Samples that a line begins anew from once it was lifted: those that lifted it.
 const LIFT_KEEPS: usize = 8;
-/// A path that is longer may grow by another so much, ns, before the former floor is given up.
-const MORE_GROWTH: f64 = 500e3;
 /// How well the rate is known that went on beside a path's growth, standard deviation, ns/s.
 const RETURN_RATE: f64 = 1e3;
 /// A rate is settled once it is known as well as this, standard deviation, ns/s.
 const SETTLED_RATE: f64 = 700.0;
-/// For so long may a change of rate downwards turn out to have been the path's growth, s.
-const DOUBT: f64 = 240.0;
-/// Nor does a path grow by more, ns.
-const MOST_GROWTH: f64 = 4e6;
-
-/// A line has seen the path's floor after so many samples (30 s at 8 Hz).
-const MATURE: u64 = 240;
-/// For so long may a path be longer before its former floor is given up, s.
-const LONGEST_GROWTH: f64 = 900.0;
 
 /// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
 const BOUND_GROWTH: f64 = 1.2;
@@ -101,19 +90,6 @@ pub(super) struct Restart {
     pub delays: [Delays; 2],
 }
 
-/// Where the floor ran before the path, or the rate, changed.
-#[derive(Clone, Copy, Debug)]
-struct Former {
-    line: Straight,
-    since: f64,
-    /// What the path had grown by when the rates last agreed, ns.
-    grown: f64,
-    /// By how much the rate fell.
-    fall: f64,
-    /// The path has grown: this line is still the better guess of the time, so it is the one published.
-    holds: bool,
-}
-
 /// The state of one epoch.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
@@ -132,9 +108,12 @@ pub(super) struct Track {
     pending_len: usize,
     /// Since when all samples have been too late to be an accident: meanwhile the line coasts.
     hold: Option<f64>,
+    /// How many of them the delays were learned from.
+    hold_own: usize,
     /// The least lateness of those.
     hold_gap: f64,
     former: Option<Former>,
+    rounds: Rounds,
     elders: Elders,
     output: Output,
 }
@@ -159,8 +138,10 @@ impl Track {
             pending: [(local, remote); STEP_SAMPLES],
             pending_len: 0,
             hold: None,
+            hold_own: 0,
             hold_gap: 0.0,
             former: None,
+            rounds: Rounds::new(),
             elders: Elders::new(),
             output: Output::new(),
         };
@@ -200,6 +181,13 @@ impl Track {
             return self.far_sample(local, remote, r, now);
         }
         self.pending_len = 0;
+        self.rounds.next_pair();
+        if self.rounds.prove_step(-r) {
+            if let [second, first, ..] = *self.down.recent() {
+                self.pending = [self.sample(first), self.sample(second), (local, remote)];
+                return Verdict::Step(self.restart(self.pending));
+            }
+        }
         self.steady = steady;
         self.agile.predict(point.t, AGILE_WANDER);
         self.down.push(point);
@@ -207,6 +195,7 @@ impl Track {
         let limit = Side::limit(sigma);
         if r > limit
             && self.down.seen > INFANT
+            && !self.rounds.awaits()
             && self.contradicted(&self.down, Straight::floor(&self.steady), limit)
         {
             self.lift(h, point.y);
@@ -239,7 +228,8 @@ impl Track {
         if self.hold.is_none() {
             self.judge_change(agile - steady);
         }
-        if self.down.begins_anew() && self.hold.is_none() && self.former.is_none() {
+        if self.down.begins_anew() && self.hold.is_none() && self.former.is_none_or(|f| f.abrupt && !f.holds)
+        {
             self.begin_anew();
         }
         self.follow_former();
@@ -278,8 +268,10 @@ impl Track {
     /// The floor lies higher than the line: the path got shorter, or the line was never right.
     fn lift(&mut self, h: [f64; 3], y: f64) {
         let (_, top) = self.down.beyond(Straight::floor(&self.steady), 5, 0.0);
-        let grown =
-            self.former.filter(|f| f.holds).map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
+        let grown = self
+            .former
+            .filter(|f| f.holds || f.abrupt)
+            .map_or(0.0, |f| f.line.at(self.steady.t) - self.steady.x[0]);
         // What the path had grown by it has shrunk by; the rest is news.
         let returned = top.min(grown).max(0.0);
         self.steady.x[0] += returned;
@@ -318,82 +310,10 @@ impl Track {
                 grown: 0.0,
                 fall,
                 holds: false,
+                abrupt: false,
             });
         }
         self.steady = self.agile;
-    }
-
-    /// A run of samples that all lie improbably far below the line: the path has grown, a queue has built up, or the
-    /// clock was stepped back. Meanwhile the line coasts. Returns whether it was a step.
-    fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> bool {
-        let line = Straight::floor(&self.steady);
-        let Some(since) = self.hold else {
-            self.begin_hold(t, sigma);
-            return false;
-        };
-        if -r < 5.0 * sigma + self.down.delays.quantile(0.2) {
-            self.hold = None;
-            self.agile = self.steady;
-            return false;
-        }
-        let mut gaps = [0.0; RUN];
-        let run = self.down.recent().iter().take(RUN).take_while(|p| p.t >= since);
-        let len = gaps.iter_mut().zip(run).map(|(g, p)| *g = line.above(p)).count();
-        if len < STEP_BACK_RUN {
-            return false;
-        }
-        let gaps = &mut gaps[..len];
-        gaps.sort_unstable_by(f64::total_cmp);
-        let least = gaps[0];
-        self.hold_gap = least;
-        // As tight above the new floor as above the old one: no queue does that.
-        let tight = gaps[len / 2] - least < 2.5 * self.down.delays.quantile(0.5) + 200e3;
-        if tight && least > STEP {
-            let recent = self.down.recent();
-            let samples = [recent[2], recent[1], recent[0]];
-            self.pending = samples.map(|p| self.sample(p));
-            return true;
-        }
-        let tight = gaps[len / 5] - least < 1.5 * self.down.delays.quantile(0.2) + 50e3;
-        if (tight && len == RUN) || t - since > LONGEST_HOLD {
-            // The path has grown. The filter follows, for the rate's sake; what is published does not.
-            if self.down.seen >= MATURE {
-                self.former
-                    .get_or_insert(Former { line, since: t, grown: least, fall: 0.0, holds: true })
-                    .holds = true;
-            }
-            self.steady.x[0] -= least + self.down.excess().scale / len as f64;
-            self.steady.p[0][0] += (sigma + least / len as f64).powi(2);
-            self.hold = None;
-            self.agile = self.steady;
-            self.score = 0.0;
-        }
-        false
-    }
-
-    fn begin_hold(&mut self, t: f64, sigma: f64) {
-        let line = Straight::floor(&self.steady);
-        let mut least = f64::MAX;
-        if self.down.seen < 2 * YOUNG {
-            return;
-        }
-        for (i, p) in self.down.recent().iter().take(RUN).enumerate() {
-            least = least.min(line.above(p));
-            // A crystal that changes leaves the line slowly; this is faster.
-            let abrupt = least > CRYSTAL_CHANGE * (t - p.t).max(0.5) && least > 6.0 * sigma;
-            if !abrupt {
-                return;
-            }
-            let len = i + 1;
-            if len >= 2 && len.is_power_of_two() {
-                let odds = len as f64 * self.down.delays.share_above(0.8 * least).ln();
-                if odds < IMPROBABLE {
-                    self.hold = Some(p.t);
-                    self.hold_gap = least;
-                    return;
-                }
-            }
-        }
     }
 
     /// A stored point as the measurement it came from.
@@ -432,41 +352,25 @@ impl Track {
         self.score = 0.0;
     }
 
-    /// Whether the floor before the last change is still of use, and which of the two is right.
-    fn follow_former(&mut self) {
-        let now = self.steady.t;
-        let Some(former) = &mut self.former else { return };
-        let grown = former.line.at(now) - self.steady.x[0];
-        let sigma = self.steady.p[0][0].max(0.0).sqrt();
-        let rate_sigma = self.steady.p[1][1].max(0.0).sqrt();
-        let same_rate =
-            (former.line.rate - self.steady.x[1]).abs() < SAME_RATE + 2.0 * rate_sigma + 0.1 * former.fall;
-        let over = if former.holds {
-            let returned = grown < Side::limit(sigma);
-            if returned && !same_rate {
-                // The path shrinks slowly, and the filter took that for a rate.
-                let f = &mut self.steady;
-                f.x[1] = former.line.rate;
-                f.p[1] = [0.0, RETURN_RATE * RETURN_RATE, 0.0];
-                (f.p[0][1], f.p[2][1]) = (0.0, 0.0);
-                self.agile = self.steady;
-                self.down.grow_up();
-            }
-            returned || grown > former.grown + MORE_GROWTH || now - former.since > LONGEST_GROWTH
-        } else {
-            // A rate that falls and comes back was the path growing.
-            let settled = now - former.since > 5.0 && rate_sigma < SETTLED_RATE;
-            former.holds = settled && same_rate && grown > 2.0 * Side::limit(sigma) + 50e3;
-            now - former.since > DOUBT
-                || !(0.0..=MOST_GROWTH).contains(&grown)
-                || (settled && same_rate && !former.holds)
-        };
-        if over {
-            self.former = None;
-        } else if former.holds && same_rate {
-            former.grown = grown;
-            former.line = Straight { t: now, y: former.line.at(now), rate: self.steady.x[1] };
+    /// The round trip of an exchange and the pair next to it, and how late that pair is against the line, ns.
+    fn round(&self, t: f64, y: f64) -> Option<(f64, f64)> {
+        let nearest =
+            self.down.recent().iter().take(2).min_by(|a, b| (a.t - t).abs().total_cmp(&(b.t - t).abs()));
+        let pair = nearest.filter(|p| (p.t - t).abs() < NEXT_TO)?;
+        Some((y - pair.y - self.steady.x[1] * (t - pair.t), Straight::floor(&self.steady).above(pair)))
+    }
+
+    /// Whether a round trip shows that the clock, not the path, is what put its pair off the line.
+    fn judge_round(&mut self, (round, late): (f64, f64)) -> bool {
+        if self.hold.is_some() {
+            self.rounds.grows(round);
         }
+        let known = self.up.seen >= GAP_EXCHANGES;
+        let sigma = self.steady.p[2][2].max(0.0).sqrt();
+        let changing =
+            if self.score > SCORE_DOUBT { (self.agile.x[0] - self.steady.x[0]).abs() } else { 0.0 };
+        let off = late.abs() > LEAST_STEP.max(self.output.calm() + changing);
+        known && off && self.rounds.see(late, round - self.steady.x[2], sigma)
     }
 
     pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, now: LocalTime) -> bool {
@@ -474,11 +378,18 @@ impl Track {
         let ahead = t - self.steady.t;
         let floor = self.steady.x[0] + self.steady.x[1] * ahead;
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
+        let round = self.round(t, y);
+        let tells = round.is_some_and(|round| self.judge_round(round));
+        if tells {
+            self.publish(now, 0.0);
+            return false;
+        }
         // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
         let unsure = self.pending_len > 0 || self.hold.is_some() || y < floor - Side::limit(sigma);
         if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
             return false;
         }
+        self.rounds.used(round);
         let scale = self.up.excess().scale;
         if self.up.seen == 0 {
             for f in [&mut self.steady, &mut self.agile] {
@@ -566,12 +477,15 @@ impl Track {
             pairs: self.down.seen,
             gap: two_way.then_some(gap),
             exchanges: self.up.seen,
+            round: self.rounds.least(),
             doubt: doubt
                 + BOUND_GROWTH * grown
                 + match self.hold {
                     Some(_) => BOUND_GROWTH * self.hold_gap,
-                    None => BOUND_BELOW * self.down.below(floor),
+                    None => (BOUND_BELOW * self.down.below(floor))
+                        .max(BOUND_GROWTH * self.down.late(floor, sigma)),
                 }
+                .max(BOUND_GROWTH * self.rounds.suspects())
                 + agile * changing,
             rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
         };

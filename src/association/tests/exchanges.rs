@@ -195,10 +195,26 @@ fn line() -> Line {
     }
 }
 
+/// When a Sync left that came over 1 ms, 50 ms before START.
+fn sync_left(off: i64) -> PtpTime {
+    PtpTime::from_nanos((100 * SECOND - 51 * MS + off) as u64).unwrap()
+}
+
 /// A response with `correction`, to a request that left at START, came back 4 ms later and arrived there after 1 ms by
 /// the reading that adds nothing.
 fn read(exchanges: &mut Exchanges, sequence: u16, receive: i64, correction: i64) -> Result<i64, Refusal> {
-    exchanges.request(sequence);
+    read_after(exchanges, sequence, receive, correction, 0)
+}
+
+/// The same where the Sync that came 50 ms before the request says that the clock is `off` the line.
+fn read_after(
+    exchanges: &mut Exchanges,
+    sequence: u16,
+    receive: i64,
+    correction: i64,
+    off: i64,
+) -> Result<i64, Refusal> {
+    exchanges.request(sequence, sync_left(off), at(START - 50 * MS));
     exchanges.sent(sequence, at(START));
     let response = Response {
         sequence,
@@ -260,7 +276,7 @@ fn a_correction_is_the_turnaround_where_it_leads_to_the_moment_of_leaving() {
 #[test]
 fn an_answer_from_before_the_request_is_refused() {
     let mut exchanges = Exchanges::default();
-    exchanges.request(1);
+    exchanges.request(1, sync_left(0), at(START - 50 * MS));
     let receive = stamp(100 * SECOND + 4 * MS);
     let response =
         Response { sequence: 1, receive, correction: Correction::ZERO, arrived: at(START + 4 * MS) };
@@ -276,4 +292,71 @@ fn a_repeated_sequence_id_means_the_latest_request() {
     assert_eq!(read(&mut exchanges, 5, MS, 0), Ok(MS));
     // The receiver restarted, and its ids with it.
     assert_eq!(read(&mut exchanges, 5, MS, 0), Ok(MS));
+}
+
+#[test]
+fn an_answer_that_fits_its_sync_is_taken_where_the_line_is_wrong() {
+    let mut exchanges = Exchanges::default();
+    for off in [-250 * MS, -20 * MS, 20 * MS, 3_600 * SECOND] {
+        assert_eq!(read_after(&mut exchanges, 1, off + MS, 0, off), Ok(off + MS));
+        assert_eq!(read_after(&mut exchanges, 1, off + MS, 0, 0), Err(Refusal::Implausible));
+        // Before the Sync left it and as much after, or after the response was here.
+        for wrong in [-2 * MS, 6 * MS] {
+            let read = read_after(&mut exchanges, 1, off + wrong, 0, off);
+            assert_eq!(read, Err(Refusal::Implausible), "{off} {wrong}");
+        }
+        // Whichever sign fits, and it proves nothing.
+        assert_eq!(read_after(&mut exchanges, 1, off + 41 * MS, 40 * MS, off), Ok(off + MS));
+        assert_eq!(exchanges.proven(), None);
+    }
+    assert_eq!(read(&mut exchanges, 2, -19 * MS, 20 * MS), Ok(MS));
+    assert_eq!(read_after(&mut exchanges, 3, -59 * MS, 40 * MS, -20 * MS), Ok(-19 * MS));
+    assert_eq!(read_after(&mut exchanges, 4, 21 * MS, 40 * MS, -20 * MS), Err(Refusal::Implausible));
+}
+
+#[test]
+fn with_answers_a_small_step_is_an_epoch_within_half_a_second() {
+    for age in [4, 30] {
+        for step in [-1_400 * MS, -250 * MS, -20 * MS, -5 * MS, 8 * MS, 45 * MS] {
+            let mut world = answering(Answers::Plus(42_803_500));
+            world.serve_and_announce(age * SECOND);
+            assert_eq!(world.epoch(), 0);
+            world.receiver.offset += step;
+            world.serve(INTERVAL);
+            for _ in 0..4 {
+                world.serve(INTERVAL);
+                let bound = world.timeline().error_at(at(world.now)) as i64;
+                let error = world.error().unwrap();
+                assert!(error.abs() <= bound, "{age} {step}: off by {error} ns, bound {bound} ns");
+            }
+            assert_eq!(world.epoch(), 1, "{age} {step}");
+            world.serve(10 * SECOND);
+            assert_eq!(world.epoch(), 1, "{age} {step}");
+            assert!(world.error().unwrap().abs() < 100 * US, "{age} {step}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_grows_both_ways_is_no_step_and_told_right() {
+    for age in [4, 30] {
+        for growth in [2 * MS, 20 * MS] {
+            let mut world = answering(Answers::Plus(42_803_500));
+            world.serve_and_announce(age * SECOND);
+            world.receiver.down += growth;
+            world.receiver.up += growth;
+            world.serve(INTERVAL);
+            for _ in 0..8 * 40 {
+                world.serve(INTERVAL);
+                let bound = world.timeline().error_at(at(world.now)) as i64;
+                let error = world.error().unwrap();
+                assert!(error.abs() <= bound, "{age} {growth}: off by {error} ns, bound {bound} ns");
+            }
+            assert_eq!(world.epoch(), 0, "{age} {growth}");
+            let error = world.error().unwrap();
+            assert!(error.abs() < 100 * US, "{age} {growth}: {error}");
+            let path = world.timeline().path_delay_ns as i64;
+            assert!((path - MS - growth).abs() < 100 * US, "{age} {growth}: {path}");
+        }
+    }
 }
