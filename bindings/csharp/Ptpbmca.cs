@@ -10,9 +10,6 @@
 // names (.NET 5 and later), else what the system finds as libptpbmca.so.0, libptpbmca.so, libptpbmca.dylib or ptpbmca.dll.
 // The C header, include/ptpbmca.h, says more of every call, constant and field; the names are the same, as .NET writes them.
 //
-// Mono's collector stops threads by signals, which the library's thread leaves to the host: with OnEvent or SetLog, Mono
-// has to run with MONO_THREADS_SUSPEND=coop, else its first collection waits for ever. .NET needs nothing.
-//
 // Every call is thread-safe. None is realtime-safe from .NET, whose collector may stop any thread.
 using System;
 using System.Runtime.InteropServices;

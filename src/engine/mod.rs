@@ -214,20 +214,32 @@ impl Handle {
     }
 }
 
-/// The host's signals are for the host's threads. Those that a thread brings upon itself stay with it, for the host's
-/// crash reporter.
+/// The signals that a host handles are for its own threads. Blocked by name and not all: runtimes with a garbage collector
+/// stop threads by other ones, and would wait for this thread for ever once a callback has shown it to them.
 fn leave_signals_to_the_host() {
     #[cfg(unix)]
     {
+        const HOSTS: [libc::c_int; 11] = [
+            libc::SIGHUP,
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGTERM,
+            libc::SIGALRM,
+            libc::SIGCHLD,
+            libc::SIGPIPE,
+            libc::SIGUSR1,
+            libc::SIGUSR2,
+            libc::SIGWINCH,
+            libc::SIGTSTP,
+        ];
         // SAFETY: a signal set is plain data, filled by the calls below; the mask is this thread's alone.
         unsafe {
             let mut signals: libc::sigset_t = std::mem::zeroed();
-            libc::sigfillset(&raw mut signals);
-            for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT]
-            {
-                libc::sigdelset(&raw mut signals, own);
+            libc::sigemptyset(&raw mut signals);
+            for signal in HOSTS {
+                libc::sigaddset(&raw mut signals, signal);
             }
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const signals, std::ptr::null_mut());
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut());
         }
     }
 }

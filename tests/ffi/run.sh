@@ -181,8 +181,6 @@ lua_follow() {
 
 # --- C#, by Mono ------------------------------------------------------------------------------------------------------
 
-# The worker leaves signals to the host, and Mono's collector would wait for it: see Ptpbmca.cs.
-export MONO_THREADS_SUSPEND=coop
 by_mono() { LD_LIBRARY_PATH="$out" $guard mono "$@"; }
 csharp() {
     need mcs && need mono || return
