@@ -45,6 +45,9 @@ const EVENTS: usize = 64;
 /// How often clocks are compared where the system does not tell of settings: a step is to be noticed within a second.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
+/// So much early a deadline may be kept: a fifth of a percent of a Sync interval.
+const EARLY: Span = Span::from_nanos(250_000);
+
 /// How often sockets are looked at at most; half of the time in which a lock is to be back with an interface.
 const SOCKET_CHECK: Span = Span::from_millis(1_000);
 
@@ -76,7 +79,8 @@ pub struct Worker<'a> {
     routes: Option<RouteWatch>,
     clocks: Clocks,
     pairs: Pairs,
-    links: HashMap<LinkId, Link>,
+    /// Boxed: a table grows by doubling, and a link is large.
+    links: HashMap<LinkId, Box<Link>>,
     next_link: LinkId,
     /// Which links listen to an address; more than one only where sessions differ in their local address.
     peers: HashMap<(PairId, Address), Vec<(LinkId, u8)>>,
@@ -263,9 +267,11 @@ impl<'a> Worker<'a> {
     fn do_what_is_due(&mut self) {
         let now = clock::monotonic();
         while let Some(Reverse((at, id))) = self.timers.peek().copied() {
-            if at > now {
+            if at > now.plus(EARLY) {
                 break;
             }
+            // What is about to be due is done with the rest: each wake-up costs as much as sending a message.
+            let now = now.max(at);
             self.timers.pop();
             let Some(link) = self.links.get_mut(&id).filter(|link| link.scheduled == Some(at)) else {
                 continue;
@@ -477,7 +483,7 @@ impl<'a> Worker<'a> {
             scheduled: None,
             send_errors: 0,
         };
-        self.links.insert(id, link);
+        self.links.insert(id, Box::new(link));
         id
     }
 
@@ -542,7 +548,7 @@ impl<'a> Worker<'a> {
                     }
                 }
             };
-            log_outcome(waiter.what, outcome, link);
+            log_outcome(waiter.what, outcome, link.map(Box::as_ref));
             let _ = waiter.reply.send(outcome);
             false
         });
