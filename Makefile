@@ -14,7 +14,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
 .PHONY: all demo test bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
-.PHONY: doc clean
+.PHONY: doc docs clean
 
 all: lib
 
@@ -92,6 +92,11 @@ header:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# The whole reference: Rust's, and that of C and C++ in $(OUT)/doc/c (doxygen). A warning fails it.
+docs: doc
+	mkdir -p $(OUT)/doc
+	DOXYGEN_OUT=$(OUT)/doc doxygen packaging/doxygen/Doxyfile
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
