@@ -217,7 +217,9 @@ fn silence_is_held_over_within_the_bound() {
     });
     // 200 us after 5 s is what is promised; here there is only the host's own noise.
     assert!(last.0 < 200_000, "off by {} ns at the end of the silence", last.0);
-    assert!(bounds.first() < bounds.last(), "the bound did not grow: {bounds:?}");
+    // The last ones may be of the first packets after the silence, which make the estimate good again.
+    let grown = bounds.iter().max();
+    assert!(bounds.first() < grown, "the bound did not grow from {:?} on: {grown:?}", bounds.first());
     assert_eq!(session.offset().unwrap().epoch, 0);
 }
 
