@@ -57,7 +57,8 @@ impl<const N: usize> Latch<N> {
         for _ in 0..MAX_TRIES {
             let before = self.sequence.load(Ordering::Acquire);
             let [even, odd] = &self.copies;
-            let copy = if before & 1 == 0 { even } else { odd };
+            let whole = if crate::planted::bug("latch-wrong-copy") { 1 } else { 0 };
+            let copy = if before & 1 == whole { even } else { odd };
             let mut words = [0; M];
             for (word, cell) in words.iter_mut().zip(copy) {
                 *word = cell.load(Ordering::Relaxed);

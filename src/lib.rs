@@ -24,6 +24,7 @@ mod error;
 pub mod estimator;
 pub mod ffi;
 pub mod latch;
+pub(crate) mod planted;
 mod session;
 pub mod time;
 pub mod timeline;

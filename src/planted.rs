@@ -1,0 +1,20 @@
+//! Bugs planted for the controls: a check that cannot fail shows nothing.
+//!
+//! `tests/controls.sh` builds with `--cfg planted`, names one bug at a time in `PTPBMCA_PLANTED`, and runs the check that
+//! must find it. Without that cfg [`bug`] is a constant `false`, and the code behind it is not compiled in.
+#![forbid(unsafe_code)]
+
+/// Whether the bug `name` is planted in this run. The names stand in `tests/controls.txt`.
+#[cfg(not(planted))]
+#[inline(always)]
+#[allow(dead_code)] // A room may plant its bugs in one system's code alone.
+pub(crate) const fn bug(_name: &str) -> bool {
+    false
+}
+
+/// Whether the bug `name` is planted in this run.
+#[cfg(planted)]
+pub(crate) fn bug(name: &str) -> bool {
+    static PLANTED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    PLANTED.get_or_init(|| std::env::var("PTPBMCA_PLANTED").unwrap_or_default()) == name
+}
