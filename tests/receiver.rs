@@ -6,11 +6,13 @@
 #![allow(clippy::disallowed_methods)] // A test waits and reads clocks.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use ptpbmca::association::{Refusal, RolePolicy};
 use ptpbmca::timeline::{Role, SyncState};
+use ptpbmca::wire::MessageType;
 use ptpbmca::{ClockOffset, Config, Event, LocalClock, Session};
 use ptpbmca_sim::{Command, DelayResp, Handle, Receiver, Serving};
 
@@ -253,6 +255,41 @@ fn one_receiver_at_two_addresses_is_one_clock() {
     until_locked(&session);
     bound_is_kept(&session, &receiver, 50);
     assert_eq!(session.offset().unwrap().epoch, 0);
+}
+
+#[test]
+fn an_address_that_a_second_session_knows_is_talked_to() {
+    let ports = ports();
+    let receiver = Receiver::spawn(receiver(ports)).unwrap();
+    let nobody = Ipv4Addr::new(127, 0, 0, 9);
+    let lone = Session::start(&nobody.to_string(), &sender(ports)).unwrap();
+    let session = Session::start(&format!("{nobody}, {RECEIVER}"), &sender(ports)).unwrap();
+    until_locked(&session);
+    until_locked(&lone);
+    bound_is_kept(&lone, &receiver, 20);
+}
+
+#[test]
+fn conversations_from_two_local_addresses_take_none_of_each_others_answers() {
+    let ports = ports();
+    let receiver = Receiver::spawn(receiver(ports)).unwrap();
+    // Sockets handed over: all addresses of this host cannot be had beside a receiver on the same host.
+    let sockets = [ports.0, ports.1].map(|port| std::net::UdpSocket::bind((SENDER, port)).unwrap());
+    let [event, general] = sockets.each_ref().map(|socket| i64::from(socket.as_raw_fd()));
+    let config = Config { sockets: Some((event, general)), ..sender(ports) };
+    let anywhere = start(&Config { local_address: None, ..config.clone() });
+    let here = start(&config);
+    for session in [&anywhere, &here] {
+        until_locked(session);
+        until(session, "path delay", |now| now.path_delay_ns > 0);
+        bound_is_kept(session, &receiver, 20);
+    }
+    for session in [&anywhere, &here] {
+        let counters = session.status().unwrap().1.counters;
+        // Each hears the other's, since both send from one address here, and believes its own alone.
+        assert!(counters.refused(Refusal::Unrequested) >= 1, "{counters:?}");
+        assert!(counters.delay_resp_used <= counters.sent(MessageType::DelayReq), "{counters:?}");
+    }
 }
 
 #[test]

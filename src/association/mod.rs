@@ -355,6 +355,16 @@ impl Association {
         self.refresh(now);
     }
 
+    /// The receiver has more addresses than was known: `peers` in all, at most [`MAX_PEERS`]. Until one has answered, all
+    /// of them are talked to.
+    pub fn add_addresses(&mut self, peers: u8, now: LocalTime) {
+        self.config.peers = peers;
+        if self.role == Role::Listening && self.config.policy == RolePolicy::Auto && self.talking.is_none() {
+            self.serving.open(now);
+        }
+        self.tick(now);
+    }
+
     /// Does what is due. To be called when [`Association::poll_timeout`]'s deadline has come; harmless at any time.
     pub fn tick(&mut self, now: LocalTime) {
         self.role_tick(now);

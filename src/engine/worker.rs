@@ -10,16 +10,14 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 
 use super::clock::{self, Clocks, Moved};
-use super::link::{Callback, Event, Link, SessionRun};
+use super::link::Link;
 use super::net::{self, Address};
 use super::pairs::{EndpointId, PairId, Pairs};
-use super::published::Published;
 use super::routes::RouteWatch;
 use super::timer::{Alarm, SettingWatch};
 use super::timestamp::{Received, MAX_DATAGRAM};
-use super::{interface, Awaited, Command, SessionId, SessionSpec, Shared, Waited};
-use crate::association::{Association, Packet};
-use crate::error::{Error, ErrorKind, Result};
+use super::{interface, Awaited, Command, SessionId, Shared, Waited};
+use crate::association::Packet;
 use crate::time::{LocalTime, Span};
 use crate::timeline::Role;
 
@@ -57,6 +55,8 @@ const SOCKET_RETRY: Duration = Duration::from_millis(1_000);
 /// How often the ways to receivers are looked up anew at most: a thousand take some ten milliseconds, and a host that
 /// learns or loses its routes hears of each one.
 const ROUTES_PAUSE: Span = Span::from_millis(250);
+
+mod sessions;
 
 /// Names an association; never used twice.
 type LinkId = u64;
@@ -383,140 +383,6 @@ impl<'a> Worker<'a> {
                 Command::Quit => self.quit = true,
             }
         }
-    }
-
-    fn open(
-        &mut self,
-        id: SessionId,
-        spec: SessionSpec,
-        published: &'static Published,
-        callback: Option<Callback>,
-    ) -> Result<()> {
-        let now = clock::monotonic();
-        let pair = self.pairs.acquire(&spec.pair, spec.ephemeral, self.poll.registry())?;
-        let local = spec.pair.local.map(|local| local.ip);
-        for address in spec.peers.iter().chain(&spec.pair.local).filter(|address| address.scope != 0) {
-            if let Some(name) = interface::name_of(address.scope) {
-                self.scopes.insert(address.scope, name);
-            }
-        }
-        let shared = match self.shareable(pair, local, &spec) {
-            Ok(shared) => shared,
-            Err(error) => {
-                self.pairs.release(pair, self.poll.registry());
-                return Err(error);
-            }
-        };
-        for way in spec.peers.iter().filter_map(|peer| net::way_to(*peer)) {
-            self.pairs.join(pair, way);
-        }
-        let link_id = shared.unwrap_or_else(|| self.link(pair, local, &spec, now));
-        self.sessions.insert(id, link_id);
-        let Some(link) = self.links.get_mut(&link_id) else { return Err(Error::of(ErrorKind::Internal)) };
-        let timeline = link.association.timeline(now);
-        let foreign_before = self.pairs.status(pair).map_or(0, |status| status.foreign);
-        link.sessions.push(SessionRun {
-            id,
-            published,
-            callback,
-            wall: spec.wall,
-            epochs: 0_u32.wrapping_sub(timeline.conversion.epoch),
-            foreign_before,
-        });
-        let timeline = link.publish_clock(&self.pairs, &self.clocks, now);
-        // The others learn nothing new; this one starts with what is so already.
-        if shared.is_some() && timeline.conversion.sync_state.is_synchronized() {
-            if let Some(session) = link.sessions.last_mut() {
-                let mine = session.timeline(&timeline, &self.clocks);
-                session.tell(Event::Synchronized, &mine);
-            }
-        }
-        self.settle(link_id, now);
-        Ok(())
-    }
-
-    /// The link to the same receiver, if there is one and it does what this session wants.
-    fn shareable(&self, pair: PairId, local: Option<IpAddr>, spec: &SessionSpec) -> Result<Option<LinkId>> {
-        let found = spec.peers.iter().find_map(|peer| {
-            let listeners = self.peers.get(&(pair, *peer))?;
-            listeners.iter().find_map(|(id, _)| {
-                let link = self.links.get(id)?;
-                (link.local == local).then_some((*id, link, peer.ip))
-            })
-        });
-        let Some((id, link, ip)) = found else { return Ok(None) };
-        let (theirs, ours) = (link.association.config(), &spec.association);
-        let conflict = if theirs.policy != ours.policy {
-            "role"
-        } else if theirs.identity != ours.identity {
-            "clock_id"
-        } else if theirs.advertisement != ours.advertisement {
-            "priority or clock class"
-        } else if theirs.domain != ours.domain {
-            "domain"
-        } else if theirs.major_sdo_id != ours.major_sdo_id {
-            "major_sdo_id"
-        } else {
-            return Ok(Some(id));
-        };
-        Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "Another session talks to {ip} with another {conflict}; sessions to one receiver must agree."
-            ),
-        ))
-    }
-
-    /// A new conversation.
-    fn link(&mut self, pair: PairId, local: Option<IpAddr>, spec: &SessionSpec, now: LocalTime) -> LinkId {
-        let id = self.next_link;
-        self.next_link += 1;
-        for (number, peer) in (0..).zip(&spec.peers) {
-            self.peers.entry((pair, *peer)).or_default().push((id, number));
-        }
-        let link = Link {
-            association: Association::new(spec.association, self.clocks.served(), now),
-            pair,
-            local,
-            peers: spec.peers.clone(),
-            sessions: Vec::new(),
-            scheduled: None,
-            send_errors: 0,
-        };
-        self.links.insert(id, Box::new(link));
-        id
-    }
-
-    fn close(&mut self, id: SessionId) {
-        self.waiters.retain(|waiter| {
-            let mine = waiter.session == id;
-            if mine {
-                let _ = waiter.reply.send(Waited::Stopped);
-            }
-            !mine
-        });
-        let Some(link_id) = self.sessions.remove(&id) else { return };
-        let Some(link) = self.links.get_mut(&link_id) else { return };
-        let timeline = link.association.timeline(clock::monotonic());
-        let pair = link.pair;
-        if let Some(at) = link.sessions.iter().position(|session| session.id == id) {
-            let mut session = link.sessions.swap_remove(at);
-            let mine = session.timeline(&timeline, &self.clocks);
-            session.tell(Event::Stopped, &mine);
-        }
-        if link.sessions.is_empty() {
-            let peers: HashSet<Address> = link.peers.iter().copied().collect();
-            self.links.remove(&link_id);
-            for peer in peers {
-                if let Some(listeners) = self.peers.get_mut(&(pair, peer)) {
-                    listeners.retain(|(listener, _)| *listener != link_id);
-                    if listeners.is_empty() {
-                        self.peers.remove(&(pair, peer));
-                    }
-                }
-            }
-        }
-        self.pairs.release(pair, self.poll.registry());
     }
 
     /// Answers those whose wait is over; of one link, or of all.

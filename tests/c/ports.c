@@ -99,6 +99,21 @@ static void handed_over(const char *program)
     receiver_end(&receivers[1]);
 }
 
+/* Each of two sockets on the port of the other. */
+static void swapped(void)
+{
+    ptpbmca_config config = loopback(NULL, PORT + 20);
+    ptpbmca_error error;
+    int event = bound(LOCAL, PORT + 20), general = bound(LOCAL, PORT + 21);
+    config.event_socket = general;
+    config.general_socket = event;
+    error = refused("127.0.25.4", &config, PTPBMCA_ERR_INVALID_ARGUMENT);
+    if (!strstr(error.message, "swap"))
+        FAIL("the message does not tell of the swap: %s", error.message);
+    close(event);
+    close(general);
+}
+
 /* Another program has the ports: here, this one. */
 static void taken(int which)
 {
@@ -229,6 +244,7 @@ int main(int argc, char **argv)
     taken(1);
     exclusive();
     handed_over(argv[1]);
+    swapped();
     printf("longest stop %.1f ms\n", (double)longest_stop_ns / 1e6);
     if (skipped)
         printf("ports below 1024 take no privilege here: their refusal was not seen\n");

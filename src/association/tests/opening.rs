@@ -90,6 +90,24 @@ fn the_burst_goes_to_all_addresses_until_one_answers() {
 }
 
 #[test]
+fn an_address_that_is_learnt_later_is_talked_to_as_well() {
+    let mut world = World::new(RolePolicy::Auto);
+    world.run(1_000 * MS);
+    let now = world.now;
+    world.association.add_addresses(2, at(now));
+    world.run(400 * MS);
+    let late: Vec<_> = world.sent.iter().filter(|sent| sent.at >= now && sent.peer == 1).collect();
+    assert_eq!(late.iter().filter(|sent| sent.kind() == Sync).count(), 3);
+    // One that has answered is talked to alone.
+    let mut world = World::new(RolePolicy::Auto);
+    world.serve_and_announce(2 * SECOND);
+    let now = world.now;
+    world.association.add_addresses(2, at(now));
+    world.serve_and_announce(2 * SECOND);
+    assert!(!world.sent.iter().any(|sent| sent.at >= now && sent.kind() == Sync));
+}
+
+#[test]
 fn an_address_that_falls_silent_gives_way_to_one_that_speaks() {
     let mut world = World::with(Config { peers: 2, ..config(RolePolicy::Auto) });
     world.run(50 * MS);

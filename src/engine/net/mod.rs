@@ -159,7 +159,19 @@ impl Drop for Endpoint {
 /// [`ErrorKind::InvalidArgument`].
 pub fn open(spec: &PairSpec, ephemeral: bool) -> Result<Vec<Endpoint>> {
     if let Some((event, general)) = spec.prebound {
-        return Ok(vec![adopt(event, Port::Event)?, adopt(general, Port::General)?]);
+        let endpoints = vec![adopt(event, Port::Event)?, adopt(general, Port::General)?];
+        // Sockets on other ports may be behind a translation; each on the other's port is a mistake.
+        let swapped = (spec.general_port, spec.event_port);
+        if spec.event_port != spec.general_port && swapped == (endpoints[0].bound, endpoints[1].bound) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "event_socket is bound to port {}, general_socket to {}: swap them.",
+                    swapped.0, swapped.1
+                ),
+            ));
+        }
+        return Ok(endpoints);
     }
     match bind_all(spec) {
         Err(error) if ephemeral && matches!(error.kind, ErrorKind::Permission | ErrorKind::AddressInUse) => {
