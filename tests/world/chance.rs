@@ -76,7 +76,13 @@ fn receiver(r: &mut Random, seconds: f64) -> receiver::Plan {
 }
 
 fn session(r: &mut Random, host: usize, receiver: usize) -> SessionPlan {
-    let policy = r.pick(&[RolePolicy::Auto, RolePolicy::Auto, RolePolicy::Follow, RolePolicy::Follow, RolePolicy::Lead]);
+    let policy = r.pick(&[
+        RolePolicy::Auto,
+        RolePolicy::Auto,
+        RolePolicy::Follow,
+        RolePolicy::Follow,
+        RolePolicy::Lead,
+    ]);
     let from = if r.chance(0.5) { 0.0 } else { r.between(0.0, 20.0) };
     SessionPlan { host, receiver, policy, peers: if r.chance(0.2) { 2 } else { 1 }, from }
 }

@@ -35,7 +35,7 @@ pub struct Plan {
 
 impl Plan {
     /// A good host.
-    pub fn new() -> Self {
+    pub fn good() -> Self {
         Self {
             crystal: Crystal { skew_ppm: -8.0, walk_ppm: 0.007, cycle: (0.2, 500.0), changes: Vec::new() },
             monotonic: 987_654_321_012_345,
@@ -80,7 +80,18 @@ impl Host {
         let mut random = Random::new(seed, 200 + index as u64);
         let crystal = Oscillator::new(&plan.crystal, plan.monotonic, seconds, &mut random);
         let plan = plan.clone();
-        Self { plan, crystal, random, slept: 0, asleep: None, wall: WALL, wall_known: WALL, wall_set: None, frozen_until: 0, at: 0 }
+        Self {
+            plan,
+            crystal,
+            random,
+            slept: 0,
+            asleep: None,
+            wall: WALL,
+            wall_known: WALL,
+            wall_set: None,
+            frozen_until: 0,
+            at: 0,
+        }
     }
 
     /// The monotonic clock.
@@ -251,7 +262,13 @@ impl Session {
     }
 
     /// A packet is read, at `host.at`.
-    pub fn receive(&mut self, packet: Arriving, host: &mut Host, receiver: &Receiver, out: &mut Vec<Leaving>) {
+    pub fn receive(
+        &mut self,
+        packet: Arriving,
+        host: &mut Host,
+        receiver: &Receiver,
+        out: &mut Vec<Leaving>,
+    ) {
         let Some(association) = &mut self.association else { return };
         let now = host.monotonic(host.at);
         let received = host.stamp(packet.at, now);

@@ -188,7 +188,8 @@ impl Lane {
         if self.way.power_save {
             while x >= self.doze_until {
                 self.doze = !self.doze;
-                self.doze_until = self.doze_until.max(x - 10.0) + r.exponential(if self.doze { 3.0 } else { 1.5 });
+                self.doze_until =
+                    self.doze_until.max(x - 10.0) + r.exponential(if self.doze { 3.0 } else { 1.5 });
             }
             if self.doze {
                 let at_station = x + 0.7 * self.way.base;
@@ -239,7 +240,10 @@ fn a_link_delays_loses_and_doubles_as_it_says() {
             }
         }
     }
-    assert!((900..1200).contains(&lost) && (350..550).contains(&twice) && passed > 50, "{lost} {twice} {passed}");
+    assert!(
+        (900..1200).contains(&lost) && (350..550).contains(&twice) && passed > 50,
+        "{lost} {twice} {passed}"
+    );
     (way.loss, way.bursts) = (0.0, (0.01, 0.1));
     let episodes = vec![Episode { from: 50.0, until: 60.0, what: Trouble::Partition }];
     let mut lane = Lane::new(way, episodes, false, 0.0, Random::new(3, 4));

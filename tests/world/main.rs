@@ -12,6 +12,7 @@ mod memory;
 mod oscillator;
 mod random;
 mod receiver;
+mod scenarios;
 mod watch;
 mod world;
 
@@ -21,12 +22,70 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Fails, and says how to see it again.
+fn complain(again: &str, violations: &[String]) {
+    assert!(violations.is_empty(), "{again}\n  {}", violations.join("\n  "));
+}
+
+/// Length of a random world, s.
+const LENGTH: f64 = 600.0;
+/// The first random world, and how many each of the tests below has.
+const FIRST: u64 = 1;
+const WORLDS: u64 = 500;
+
+/// Runs the random worlds of one part of them; of all parts, the first one runs the one that was asked for.
+fn random_worlds(part: u64) {
+    let first = FIRST + part * WORLDS;
+    let seeds = match number("WORLD_SEED") {
+        Some(seed) if part == 0 => seed..seed + 1,
+        Some(_) => return,
+        None => first..first + WORLDS,
+    };
+    let mut wrong = Vec::new();
+    let mut tally = watch::Tally::default();
+    for seed in seeds {
+        let report = World::new(chance::plan(seed, LENGTH)).run();
+        tally += report.tally;
+        wrong.extend(
+            report.violations.into_iter().map(|what| format!("WORLD_SEED={seed} cargo test world: {what}")),
+        );
+    }
+    println!("{tally}");
+    complain("", &wrong);
+    // All worlds together are to be better than the worst may be.
+    assert!(tally.outside * 2_000 <= tally.samples, "{tally}");
+}
+
+/// Two thousand random worlds of ten minutes, in four parts: the first one, and the one that WORLD_SEED names.
+#[test]
+fn random_worlds_one() {
+    random_worlds(0);
+}
+
+/// The second part.
+#[test]
+fn random_worlds_two() {
+    random_worlds(1);
+}
+
+/// The third part.
+#[test]
+fn random_worlds_three() {
+    random_worlds(2);
+}
+
+/// The fourth part.
+#[test]
+fn random_worlds_four() {
+    random_worlds(3);
+}
+
 /// Prints what worlds do, for whoever works on them.
 #[test]
 #[ignore = "a tool"]
 fn survey_of_worlds() {
-    let first = number("WORLD_FIRST").unwrap_or(1);
-    let count = number("WORLD_COUNT").unwrap_or(100);
+    let first = number("WORLD_SEED").or(number("WORLD_FIRST")).unwrap_or(1);
+    let count = number("WORLD_COUNT").unwrap_or(if number("WORLD_SEED").is_some() { 1 } else { 100 });
     let (mut bad, mut samples, mut outside) = (0, 0, 0);
     for seed in first..first + count {
         let plan = chance::plan(seed, 600.0);

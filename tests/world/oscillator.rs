@@ -102,7 +102,8 @@ fn part((at, by, within): (f64, f64, f64), t: f64) -> f64 {
 
 #[test]
 fn an_oscillator_is_read_both_ways() {
-    let crystal = Crystal { skew_ppm: -73.0, walk_ppm: 0.01, cycle: (0.3, 600.0), changes: vec![(5.0, 20.0, 3.0)] };
+    let crystal =
+        Crystal { skew_ppm: -73.0, walk_ppm: 0.01, cycle: (0.3, 600.0), changes: vec![(5.0, 20.0, 3.0)] };
     let start = 127_677_463_415_875;
     let mut random = Random::new(1, 1);
     let clock = Oscillator::new(&crystal, start, 60.0, &mut random);

@@ -8,7 +8,9 @@ impl Random {
     /// The stream `number` of a seed: each part of a world has one of its own, so that a change in one part leaves the
     /// others as they were.
     pub const fn new(seed: u64, number: u64) -> Self {
-        Self(seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(number.wrapping_mul(0x2545_f491_4f6c_dd1d)))
+        Self(
+            seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(number.wrapping_mul(0x2545_f491_4f6c_dd1d)),
+        )
     }
 
     /// 64 random bits.

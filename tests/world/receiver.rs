@@ -66,8 +66,12 @@ impl Kind {
     ];
 
     /// The liars.
-    pub const LIARS: [Self; 4] =
-        [Self::Liar(Lie::NeverSync), Self::Liar(Lie::WildTimes), Self::Liar(Lie::DelayResp), Self::Liar(Lie::Names)];
+    pub const LIARS: [Self; 4] = [
+        Self::Liar(Lie::NeverSync),
+        Self::Liar(Lie::WildTimes),
+        Self::Liar(Lie::DelayResp),
+        Self::Liar(Lie::Names),
+    ];
 
     fn behave(self, config: &mut Config) {
         match self {
@@ -78,7 +82,8 @@ impl Kind {
             Self::Sonos => config.delay_resp = DelayResp::Plain,
             Self::Nqptp => config.serving = Serving::WakeUp,
             Self::Airptpd => {
-                (config.serving, config.priority1, config.delay_resp) = (Serving::Always, 128, DelayResp::Plain);
+                (config.serving, config.priority1, config.delay_resp) =
+                    (Serving::Always, 128, DelayResp::Plain);
                 // Every host that runs it has the same identity (field guide 2.1c).
                 config.identity = 0xffff_0000_dead_beef;
             }
@@ -118,7 +123,7 @@ pub struct Plan {
 
 impl Plan {
     /// A receiver of a kind with a good crystal.
-    pub fn new(kind: Kind) -> Self {
+    pub fn good(kind: Kind) -> Self {
         Self {
             kind,
             crystal: Crystal { skew_ppm: 21.0, walk_ppm: 0.007, cycle: (0.2, 700.0), changes: Vec::new() },
@@ -135,8 +140,6 @@ impl Plan {
 /// A time in which the receiver's timeline was one and the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Era {
-    /// When it began, in the world's time.
-    pub since: i64,
     /// How the clock ran against its crystal.
     pub segment: Segment,
 }
@@ -170,6 +173,8 @@ pub struct Receiver {
     pub deadline: i64,
 }
 
+/// The clock that a liar names.
+const OTHER: u64 = 77;
 /// From the arrival of a packet to its being read, ns.
 const READ_WITHIN: i64 = 5_000;
 
@@ -196,9 +201,12 @@ impl Receiver {
         let mut core = Core::new(config, crystal.read(0));
         if plan.kind == Kind::HomePodGrouped {
             let apple_tv = 0x50bc_96e6_9986_0008;
-            core.apply(Command::Grandmaster { identity: apple_tv, step_ns: 0, skew_ppb: None }, crystal.read(0));
+            core.apply(
+                Command::Grandmaster { identity: apple_tv, step_ns: 0, skew_ppb: None },
+                crystal.read(0),
+            );
         }
-        let eras = vec![Era { since: 0, segment: core.segment() }];
+        let eras = vec![Era { segment: core.segment() }];
         Self {
             kind: plan.kind,
             core,
@@ -212,11 +220,6 @@ impl Receiver {
         }
     }
 
-    /// Its own clockIdentity.
-    pub fn identity(&self) -> u64 {
-        self.core.identity()
-    }
-
     /// What the timeline of an era reads at a moment of the world.
     pub fn truth(&self, era: usize, world: i64) -> i64 {
         let nanos = self.eras[era.min(self.eras.len() - 1)].segment.read(self.crystal.read(world)).nanos();
@@ -228,7 +231,7 @@ impl Receiver {
         let before = self.core.segment().epoch;
         self.core.apply(command, self.crystal.read(world));
         if self.core.segment().epoch != before {
-            self.eras.push(Era { since: world, segment: self.core.segment() });
+            self.eras.push(Era { segment: self.core.segment() });
         }
         self.deadline = world;
     }
@@ -243,6 +246,15 @@ impl Receiver {
 
     /// The next packet that leaves at a moment at which it has something to do.
     pub fn transmit(&mut self, world: i64) -> Option<Outgoing> {
+        if self.kind == Kind::Liar(Lie::Names) {
+            let grandmaster =
+                if world / 10_000_000_000 % 2 == 1 { OTHER } else { self.core.segment().grandmaster };
+            // As it says, another timeline; its time is the same.
+            if self.eras[self.eras.len() - 1].segment.grandmaster != grandmaster {
+                let segment = Segment { grandmaster, ..self.core.segment() };
+                self.eras.push(Era { segment });
+            }
+        }
         loop {
             let Some(transmit) = self.core.poll_transmit(self.crystal.read(world)) else {
                 let next = self.core.deadline().map_or(i64::MAX, |at| self.crystal.when(at));
@@ -250,14 +262,14 @@ impl Receiver {
                 return None;
             };
             let era = self.eras.len() - 1;
-            if let Some(bytes) = self.speak(transmit.bytes, world) {
+            if let Some(bytes) = self.speak(transmit.bytes) {
                 return Some(Outgoing { to: transmit.to, via: transmit.via, bytes, era });
             }
         }
     }
 
     /// Says it as its kind does.
-    fn speak(&mut self, bytes: Encoded, world: i64) -> Option<Encoded> {
+    fn speak(&mut self, bytes: Encoded) -> Option<Encoded> {
         if self.kind == Kind::SilentTv {
             return None;
         }
@@ -273,7 +285,9 @@ impl Receiver {
                     Kind::Liar(Lie::WildTimes) if self.random.chance(0.02) => {
                         off += self.random.sign() * self.random.scaled(2e9, 1e12);
                     }
-                    Kind::Liar(Lie::Names) if world / 10_000_000_000 % 2 == 1 => *apple_clock = Some(ClockIdentity(77)),
+                    Kind::Liar(Lie::Names) => {
+                        *apple_clock = self.eras.last().map(|era| ClockIdentity(era.segment.grandmaster));
+                    }
                     _ => {}
                 }
                 let correction = message.header.correction.scaled();

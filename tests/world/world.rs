@@ -19,8 +19,6 @@ pub const SECOND: i64 = 1_000_000_000;
 /// What a role may take to be what it should, after anything that disturbs it, s: an Announce every 20 s, an election
 /// and a watchdog.
 const SETTLE: f64 = 15.0;
-/// A dead receiver is in holdover for a minute, then listened for for three seconds.
-const GIVEN_UP: f64 = 64.0;
 /// Right again after a step of the wall clock, ns (the C interface's promise).
 const WALL_WITHIN: i64 = SECOND;
 
@@ -112,6 +110,8 @@ pub struct World {
     /// Per session: dark times, in which its role may be any, s.
     dark: Vec<Vec<(f64, f64)>>,
     wall_epochs: Vec<u32>,
+    /// Whether another host talks to a session's receiver.
+    shared: Vec<bool>,
 }
 
 impl World {
@@ -145,6 +145,8 @@ impl World {
         });
         let sessions: Vec<_> = sessions.collect();
         let dark = (0..sessions.len()).map(|s| dark(&plan, s)).collect();
+        let talkers = |r: usize| plan.sessions.iter().filter(|(s, _)| s.receiver == r).count();
+        let shared = plan.sessions.iter().map(|(s, _)| talkers(s.receiver) > 1).collect();
         let mut world = Self {
             hosts,
             receivers,
@@ -158,6 +160,7 @@ impl World {
             leaving: Vec::new(),
             report: Report::default(),
             dark,
+            shared,
             plan,
         };
         for s in 0..world.sessions.len() {
@@ -326,7 +329,8 @@ impl World {
         while let Some(outgoing) = self.receivers[receiver].transmit(now) {
             let (host, via) = sender_of(outgoing.to);
             debug_assert_eq!(address(receiver, via), address(receiver, outgoing.via));
-            let session = self.sessions.iter().position(|s| (s.plan.host, s.plan.receiver) == (host, receiver));
+            let session =
+                self.sessions.iter().position(|s| (s.plan.host, s.plan.receiver) == (host, receiver));
             let Some(session) = session else { continue };
             let peer = via as u8;
             let Some(lane) = self.sessions[session].down.get_mut(via) else { continue };
@@ -365,7 +369,10 @@ impl World {
                 self.wall_epochs[s] = epoch;
             }
             let receiver = &self.receivers[session.plan.receiver];
-            if line.is_synchronized() && line.role == Role::Following && receiver.kind != Kind::Liar(Lie::DelayResp) {
+            if line.is_synchronized()
+                && line.role == Role::Following
+                && receiver.kind != Kind::Liar(Lie::DelayResp)
+            {
                 session.watch.tally.samples += 1;
                 if let Some((off, bound)) = session.watch.error(&timeline, local, receiver, at) {
                     session.watch.tally.outside += 1;
@@ -385,7 +392,8 @@ impl World {
             let x = now as f64 * 1e-9;
             let (policy, kind) = (session.plan.policy, receiver.kind);
             let bright = !self.dark[s].iter().any(|(from, until)| (*from..*until).contains(&x));
-            if let Some(role) = expected(policy, kind).filter(|role| bright && *role != line.role) {
+            let role = expected(policy, kind, self.shared[s]);
+            if let Some(role) = role.filter(|role| bright && *role != line.role) {
                 session.watch.wrong(at, format!("is {:?}, should be {role:?}", line.role));
             }
         }
@@ -402,22 +410,21 @@ impl World {
             }
             self.report.ends.push((timeline.conversion.role, timeline.conversion.epoch));
             self.report.violations.append(&mut session.watch.violations);
-            let sum = &mut self.report.tally;
-            sum.samples += tally.samples;
-            sum.outside += tally.outside;
-            sum.excused += tally.excused;
-            sum.events += tally.events;
-            sum.epochs += tally.epochs;
-            sum.roles += tally.roles;
+            self.report.tally += tally;
         }
         self.report
     }
 }
 
 /// The role that a session has to come to (field guide 4), where that is settled.
-fn expected(policy: RolePolicy, kind: Kind) -> Option<Role> {
+fn expected(policy: RolePolicy, kind: Kind, shared: bool) -> Option<Role> {
     match (policy, kind) {
         (RolePolicy::Lead, _) => Some(Role::Leading),
+        // Whom the receiver follows is between the other host and it.
+        _ if shared => None,
+        // It serves once it has heard nothing for a while, and our patience with it is no longer than that: which is why
+        // such a receiver wants to be followed (field guide 1.10, 4).
+        (RolePolicy::Auto, Kind::HomePodNew) => None,
         (RolePolicy::Auto, kind) if kind.never_serves() => Some(Role::Leading),
         (RolePolicy::Follow, Kind::SilentTv) => Some(Role::Listening),
         // It is followed as long as it is heard now and then, which is up to how often it wakes or announces.
@@ -449,7 +456,6 @@ fn dark(plan: &Plan, session: usize) -> Vec<(f64, f64)> {
         };
         dark.push((*at, at + lasts + SETTLE));
     }
-    let _ = GIVEN_UP;
     dark
 }
 

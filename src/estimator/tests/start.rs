@@ -97,7 +97,8 @@ fn a_suspend_moves_the_line_and_takes_the_trust_from_it() {
     link.estimator.shift(Span::from_nanos(3_599_999_000_000));
     let after = link.estimator.line().unwrap();
     assert_eq!(after.anchor_local, before.anchor_local);
-    let moved = after.anchor_remote.since(before.anchor_remote).nanos() as f64 - 3600e9 * (1.0 + link.ppm * 1e-6);
+    let moved =
+        after.anchor_remote.since(before.anchor_remote).nanos() as f64 - 3600e9 * (1.0 + link.ppm * 1e-6);
     assert!(moved.abs() < 2e6, "{moved}");
     assert!(after.error_ns > 1_000_000 + before.error_ns);
     // What the first pairs put right would be a jump of a line that is trusted.
