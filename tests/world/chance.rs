@@ -18,10 +18,10 @@ pub fn plan(seed: u64, seconds: f64) -> Plan {
     let mut receivers: Vec<_> = (0..receivers).map(|_| receiver(r, seconds)).collect();
     let mut sessions = Vec::new();
     for host in 0..hosts.len() {
-        for receiver in 0..receivers.len() {
-            let session = session(r, host, receiver);
+        for (number, receiver) in receivers.iter_mut().enumerate() {
+            let session = session(r, host, number);
             // Who follows says nothing before it has heard something: the receiver has to have been told of it.
-            receivers[receiver].knows_senders |= session.policy == RolePolicy::Follow;
+            receiver.knows_senders |= session.policy == RolePolicy::Follow;
             sessions.push((session, link(r, seconds)));
         }
     }

@@ -16,6 +16,7 @@ mod scenarios;
 mod watch;
 mod world;
 
+use std::time::Instant;
 use world::World;
 
 fn number(name: &str) -> Option<u64> {
@@ -78,6 +79,42 @@ fn random_worlds_three() {
 #[test]
 fn random_worlds_four() {
     random_worlds(3);
+}
+
+/// Random worlds for so many seconds, or so many of them; told as they are found wrong, and summed up at the end. Run by
+/// `tests/soak.sh`.
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn soak() {
+    let first = number("WORLD_SOAK_FIRST").unwrap_or(1_000_000);
+    let seconds = number("WORLD_SOAK_SECONDS").unwrap_or(60);
+    let count = number("WORLD_SOAK_COUNT").unwrap_or(u64::MAX - first);
+    let start = Instant::now();
+    let (mut worlds, mut wrong, mut violations) = (0_u64, Vec::new(), 0);
+    let mut tally = watch::Tally::default();
+    for seed in first..first + count {
+        if count > u32::MAX.into() && start.elapsed().as_secs() >= seconds {
+            break;
+        }
+        let plan = chance::plan(seed, LENGTH);
+        let outcome = std::panic::catch_unwind(move || World::new(plan).run());
+        let found = match outcome {
+            Ok(report) => {
+                tally += report.tally;
+                report.violations
+            }
+            Err(_) => vec!["a panic, see above".into()],
+        };
+        for what in &found {
+            println!("WORLD_SEED={seed} cargo test world: {what}");
+        }
+        violations += found.len();
+        wrong.extend((!found.is_empty()).then_some(seed));
+        worlds += 1;
+    }
+    let hours = worlds as f64 * LENGTH / 3_600.0;
+    println!("WORLDS {worlds} worlds from seed {first} on, {hours:.0} virtual hours, {violations} violations in seeds {wrong:?}; {tally}");
+    assert!(wrong.is_empty(), "{violations} violations");
 }
 
 /// Prints what worlds do, for whoever works on them.
