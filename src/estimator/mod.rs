@@ -75,6 +75,8 @@ const STEP_CRYSTALS: f64 = 60e3;
 pub struct Estimator {
     track: Option<Track>,
     rate_prior: (f64, f64),
+    /// The local clock stood still, and no pair came since.
+    resumed: bool,
 }
 
 impl Default for Estimator {
@@ -86,7 +88,7 @@ impl Default for Estimator {
 impl Estimator {
     /// An estimator that has seen nothing.
     pub fn new() -> Self {
-        Self { track: None, rate_prior: (0.0, CRYSTALS) }
+        Self { track: None, rate_prior: (0.0, CRYSTALS), resumed: false }
     }
 
     /// Takes in a Sync/Follow_Up pair; `now` is the local time of the call. A pair whose Follow_Up came late may be
@@ -96,6 +98,10 @@ impl Estimator {
             self.track = Some(Track::start(pair.local, pair.remote, self.rate_prior, None));
             return Outcome::default();
         };
+        if std::mem::take(&mut self.resumed) {
+            *track = track.resume(pair.local, pair.remote);
+            return Outcome::default();
+        }
         match track.pair(pair.local, pair.remote, now) {
             Verdict::Used => Outcome::default(),
             Verdict::Outlier => Outcome { outlier: true, stepped: false },
@@ -116,7 +122,8 @@ impl Estimator {
     /// while pairs speak of a step, and where the round trip would be negative. Never
     /// a step: where its round trip proves one, the next pair tells.
     pub fn exchange(&mut self, exchange: Exchange, now: LocalTime) -> Outcome {
-        let used = self.track.as_mut().is_some_and(|t| t.exchange(exchange.sent, exchange.received, now));
+        let track = self.track.as_mut().filter(|_| !self.resumed);
+        let used = track.is_some_and(|t| t.exchange(exchange.sent, exchange.received, now));
         Outcome { stepped: false, outlier: !used }
     }
 
@@ -125,12 +132,15 @@ impl Estimator {
         if let Some(track) = self.track.take() {
             self.rate_prior = (track.rate(), STEP_CRYSTALS);
         }
+        self.resumed = false;
     }
 
-    /// The local clock stood still for `by` while the receiver's went on: moves line and history, widens the bound.
+    /// The local clock stood still for `by` while the receiver's went on: moves the line and widens its bound. It is not
+    /// trusted until three pairs have shown where it runs now; what was measured before the pause is forgotten.
     pub fn shift(&mut self, by: Span) {
         if let Some(track) = &mut self.track {
             track.shift(by);
+            self.resumed = true;
         }
     }
 

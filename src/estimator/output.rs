@@ -137,7 +137,7 @@ impl Output {
         self.rate = state.rate + steer;
         self.skew = state.rate;
         self.pairs = state.pairs;
-        self.trusted = state.pairs >= TRUST_PAIRS;
+        self.trusted = state.pairs >= self.free;
         let hidden_for = CONGESTED_SAMPLES * (state.scale / CONGESTED).min(1.0);
         let hidden = 1.25 * state.scale * (2.0 - 2.0 * state.samples / hidden_for).clamp(0.0, 1.0);
         let pairs = state.pairs.max(1) as f64;

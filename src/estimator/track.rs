@@ -422,23 +422,25 @@ impl Track {
         beyond <= limit || lower
     }
 
-    /// The local clock stood still for `by`.
+    /// The local clock stood still for `by`: the line goes on, but is not to be trusted until it is measured anew.
     pub fn shift(&mut self, by: Span) {
         /// How well a suspend's length is known, standard deviation, ns.
         const SUSPEND: f64 = 1e6;
-        /// What the rate may have changed by meanwhile, ns/s.
-        const CHANGE: f64 = 1e3;
-        self.remote0 = self.remote0.plus(by);
-        for f in [&mut self.steady, &mut self.agile] {
-            f.p[0][0] += SUSPEND * SUSPEND;
-            f.p[1][1] += CHANGE * CHANGE;
-        }
-        // The line of before and the samples of after need not meet.
-        self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
-        self.down.forget(0);
-        self.up.forget(0);
+        let gained = by.plus(Span::from_nanos((self.rate() * 1e-9 * by.nanos() as f64) as i64));
+        self.remote0 = self.remote0.plus(gained);
+        self.steady.p[0][0] += SUSPEND * SUSPEND;
+        self.agile.p[0][0] += SUSPEND * SUSPEND;
         self.output.set_free();
         self.publish(self.local0, 0.0);
+    }
+
+    /// Begins anew with a first sample after such a pause. What the delays are like and the rate outlast it; the samples
+    /// of before do not, for where they lie is known no better than the pause's length.
+    pub fn resume(&self, local: LocalTime, remote: PtpTime) -> Self {
+        /// What the rate may have changed by meanwhile, ns/s.
+        const CHANGE: f64 = 1e3;
+        let prior = (self.rate(), (self.steady.p[1][1].max(0.0) + CHANGE * CHANGE).sqrt());
+        Self::start(local, remote, prior, Some([self.down.delays.clone(), self.up.delays.clone()]))
     }
 
     fn publish(&mut self, now: LocalTime, doubt: f64) {

@@ -88,19 +88,25 @@ fn a_line_that_leaves_its_samples_says_so() {
 }
 
 #[test]
-fn a_suspend_moves_line_and_history() {
+fn a_suspend_moves_the_line_and_takes_the_trust_from_it() {
     let mut link = Link::wired(12);
     link.run(30);
     let before = link.estimator.line().unwrap();
-    // The receiver's clock goes on for an hour while the local one stands still; a millisecond of it goes unnoticed.
-    link.offset += 3600e9;
+    // The receiver's crystal goes on for an hour while the local one stands still; a millisecond of it goes unnoticed.
+    link.offset += 3600e9 * (1.0 + link.ppm * 1e-6);
     link.estimator.shift(Span::from_nanos(3_599_999_000_000));
     let after = link.estimator.line().unwrap();
     assert_eq!(after.anchor_local, before.anchor_local);
-    let moved = after.anchor_remote.since(before.anchor_remote).nanos() - 3_599_999_000_000;
-    assert!(moved.abs() < 2_000, "{moved}");
+    let moved =
+        after.anchor_remote.since(before.anchor_remote).nanos() as f64 - 3600e9 * (1.0 + link.ppm * 1e-6);
+    assert!(moved.abs() < 2e6, "{moved}");
     assert!(after.error_ns > 1_000_000 + before.error_ns);
+    // What the first pairs put right would be a jump of a line that is trusted.
+    assert!(before.trusted && !after.trusted);
     link.look();
+    link.run(1);
+    let line = link.estimator.line().unwrap();
+    assert!(line.trusted && (line.skew * 1e6 - link.ppm).abs() < 1.0, "{line:?}");
     link.run(10);
     assert_eq!((link.outside, link.steps), (0, 0));
     assert!(link.errors[40] < 20e3, "{}", link.errors[40]);

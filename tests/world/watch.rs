@@ -1,0 +1,360 @@
+//! What must be true of a session at every event and every 50 ms, and what was found not to be.
+
+use crate::receiver::Receiver;
+use ptpbmca::association::Change;
+use ptpbmca::time::LocalTime;
+use ptpbmca::timeline::{Role, SyncState, Timeline};
+
+/// A jump of the published line beyond this is one, ns: line and reading are rounded to a nanosecond each.
+const JUMP: i64 = 2;
+/// Steering of a line that is no longer young (estimator, output): 50 ppm, and what brings home in 3 s the part of its
+/// distance beyond 350 us. The distance is part of the bound.
+const STEER: f64 = 50e-6;
+const STEER_BEYOND_NS: f64 = 350e3;
+const STEER_WITHIN_S: f64 = 3.0;
+/// A line is young for so long, ns.
+const YOUNG: i64 = 8_000_000_000;
+/// No two readings of one clock differ by less: rounding.
+const ROUNDING: i64 = 2;
+/// A step by so much must make an epoch, ns: twice what any queue or beacon here holds a packet for.
+const STEP: i64 = 400_000_000;
+/// Pairs of the new timeline within which it must (8 s at 8 Hz).
+const STEP_PAIRS: u32 = 64;
+/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz).
+const SMALL_STEP_PAIRS: u32 = 16;
+/// Pairs within which such a step may still make one (half a minute).
+const SMALL_STEP_LATER: u32 = 240;
+/// Heap of an association, bytes: outbox and changes at their fullest, and room.
+const HEAP: isize = 64 * 1024;
+/// Calls of tick in a second of the host's clock: 8 Syncs, 1 Announce, 1 Signaling, role deadlines, and as much again.
+const TICKS: u32 = 24;
+/// Messages that one event may make: an outbox.
+pub const MESSAGES: u32 = 64;
+
+/// What was found of one session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Samples, each 50 ms while synchronised and following.
+    pub samples: u64,
+    /// Of these, outside of the bound.
+    pub outside: u64,
+    /// Of these, excused by a documented limit.
+    pub excused: u64,
+    /// Events after which everything was checked.
+    pub events: u64,
+    /// Re-anchorings of the timeline.
+    pub epochs: u64,
+    /// Changes of role.
+    pub roles: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.outside += other.outside;
+        self.excused += other.excused;
+        self.events += other.events;
+        self.epochs += other.epochs;
+        self.roles += other.roles;
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { samples, outside, excused, events, epochs, roles } = self;
+        write!(f, "{events} events, {epochs} epochs, {roles} changes of role; of {samples} readings of a followed clock ")?;
+        write!(f, "{outside} outside of the bound, {excused} excused")
+    }
+}
+
+/// One session under watch.
+#[derive(Debug)]
+pub struct Watch {
+    name: String,
+    /// The last snapshot, and the local time it was published at.
+    last: Option<Timeline>,
+    told_role: Role,
+    told_synchronized: bool,
+    /// Since when synchronised in this epoch, local time.
+    synchronized_since: i64,
+    /// The era whose timeline is published, as far as can be known.
+    believed: usize,
+    /// The newest era that a packet has come from.
+    newest: usize,
+    /// Pairs of eras after the believed one.
+    fresh: u32,
+    /// Eras of the last pairs.
+    latest: [usize; 3],
+    pairs: u64,
+    /// Eras whose grandmaster was named after the fact, once each.
+    named: usize,
+    /// A small step that has made no epoch so far, and the pairs since then.
+    small: Option<u32>,
+    /// Least delay down of the session, and since the timeline was last anchored anew, ns.
+    least_ever: i64,
+    least: i64,
+    ticks: (i64, u32),
+    heap: isize,
+    /// The suspend that is being told to the association makes an epoch.
+    pub suspending: bool,
+    /// What was counted.
+    pub tally: Tally,
+    /// What was wrong, first things first.
+    pub violations: Vec<String>,
+}
+
+impl Watch {
+    /// Over a session called `name`.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            last: None,
+            told_role: Role::Listening,
+            told_synchronized: false,
+            synchronized_since: 0,
+            believed: 0,
+            newest: 0,
+            fresh: 0,
+            latest: [0; 3],
+            pairs: 0,
+            named: usize::MAX,
+            small: None,
+            least_ever: i64::MAX,
+            least: i64::MAX,
+            ticks: (0, 0),
+            heap: 0,
+            suspending: false,
+            tally: Tally::default(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Notes what is wrong at a moment of the world.
+    pub fn wrong(&mut self, world: i64, what: impl AsRef<str>) {
+        /// More of them tell nothing new.
+        const KEPT: usize = 12;
+        if self.violations.len() < KEPT {
+            let at = world as f64 * 1e-9;
+            self.violations.push(format!("{} at {at:.6} s: {}", self.name, what.as_ref()));
+        }
+    }
+
+    /// A packet that left in `era` was taken in, and its Sync, if it is one, was under way for `delay`; `pairs` is the
+    /// association's count.
+    pub fn heard(&mut self, era: usize, delay: Option<i64>, pairs: u64) {
+        self.newest = self.newest.max(era);
+        if let Some(delay) = delay {
+            self.least = self.least.min(delay);
+            self.least_ever = self.least_ever.min(delay);
+        }
+        if pairs != self.pairs {
+            self.pairs = pairs;
+            self.latest.rotate_left(1);
+            self.latest[2] = era;
+            self.fresh += u32::from(era > self.believed);
+            self.small = self.small.map(|pairs| pairs + 1).filter(|pairs| *pairs < SMALL_STEP_LATER);
+        }
+    }
+
+    /// The association made `bytes` more of heap its own (or fewer).
+    pub fn allocated(&mut self, bytes: isize, world: i64) {
+        self.heap += bytes;
+        if self.heap > HEAP {
+            self.wrong(world, format!("{} bytes of heap", self.heap));
+            self.heap = 0;
+        }
+    }
+
+    /// `tick` was called at `now`, and is wanted again at `next`.
+    pub fn ticked(&mut self, now: LocalTime, next: Option<LocalTime>, world: i64) {
+        if let Some(next) = next.filter(|next| *next <= now) {
+            self.wrong(world, format!("next deadline {} ns ago", now.since(next).nanos()));
+        }
+        let second = now.nanos() / 1_000_000_000;
+        self.ticks = if self.ticks.0 == second { (second, self.ticks.1 + 1) } else { (second, 1) };
+        if self.ticks.1 == TICKS {
+            self.wrong(world, format!("{TICKS} ticks within a second"));
+        }
+    }
+
+    /// A snapshot was published at `now`, with what changed since the last one.
+    pub fn published(
+        &mut self,
+        timeline: &Timeline,
+        changes: &[Change],
+        now: LocalTime,
+        receiver: &Receiver,
+        world: i64,
+    ) {
+        self.tally.events += 1;
+        let line = timeline.conversion;
+        let (mut epochs, mut roles) = (0_u32, 0_u32);
+        let mut naming = false;
+        for change in changes {
+            match *change {
+                Change::Role { from, to, .. } => {
+                    self.tally.roles += 1;
+                    if from != self.told_role {
+                        self.wrong(world, format!("role changes from {from:?}, was {:?}", self.told_role));
+                    }
+                    self.told_role = to;
+                    roles += u32::from(from != Role::Listening);
+                }
+                Change::Epoch { reason, .. } => {
+                    epochs += 1;
+                    naming |= reason == "the receiver names the clock it serves";
+                }
+                Change::Synchronized => self.told_synchronized = true,
+                Change::Lost => self.told_synchronized = false,
+                Change::Grandmaster { .. } => {}
+            }
+        }
+        self.tally.epochs += u64::from(epochs);
+        if line.role != self.told_role {
+            self.wrong(world, format!("is {:?}, told was {:?}", line.role, self.told_role));
+            self.told_role = line.role;
+        }
+        if line.is_synchronized() != self.told_synchronized {
+            self.wrong(
+                world,
+                format!("is {:?}, told was synchronised: {}", line.sync_state, self.told_synchronized),
+            );
+            self.told_synchronized = line.is_synchronized();
+        }
+        if (line.sync_state == SyncState::Leading) != (line.role == Role::Leading) {
+            self.wrong(world, format!("{:?} while {:?}", line.sync_state, line.role));
+        }
+        let before = self.last.replace(*timeline);
+        let epoch = before.map_or(0, |before| before.conversion.epoch);
+        if line.epoch.wrapping_sub(epoch) != epochs {
+            self.wrong(world, format!("epoch {} after {epoch}, told {epochs} times", line.epoch));
+        }
+        let suspend = u32::from(
+            std::mem::take(&mut self.suspending) && before.is_some_and(|b| b.conversion.is_synchronized()),
+        );
+        if epochs < roles + suspend {
+            self.wrong(world, format!("{epochs} epochs for {roles} changes of role and {suspend} suspends"));
+        }
+        let moved = epochs.saturating_sub(roles + suspend);
+        let was_synchronized = before.is_some_and(|before| before.conversion.is_synchronized());
+        if epochs > 0 || !was_synchronized {
+            self.synchronized_since = now.nanos();
+        }
+        if moved > 0 {
+            if naming && self.named != self.newest {
+                self.named = self.newest;
+            } else if moved == 1 && self.small.take().is_some() {
+                // Round trips have proven it meanwhile.
+            } else if moved > 1 || self.newest <= self.believed {
+                self.wrong(
+                    world,
+                    format!("epoch {}, and the timeline did not move: {changes:?}", line.epoch),
+                );
+            }
+        }
+        if moved > 0 || suspend > 0 || (line.is_synchronized() && !was_synchronized) {
+            if !was_synchronized {
+                self.believed = self.latest.into_iter().min().unwrap_or(0);
+            } else if moved > 0 {
+                self.believed = self.newest;
+            }
+            self.fresh = 0;
+            // What the path took before says nothing of a line that begins now.
+            self.least = i64::MAX;
+        }
+        self.moved_unseen(line.sync_state, receiver, world);
+        if let Some(before) = before.filter(|b| epochs == 0 && b.conversion.is_synchronized()) {
+            self.steady(&before, timeline, now, world);
+        }
+    }
+
+    /// A timeline that moved must have made an epoch by now, unless it moved by too little to be told from a path.
+    fn moved_unseen(&mut self, state: SyncState, receiver: &Receiver, world: i64) {
+        if self.newest <= self.believed {
+            return;
+        }
+        let by = receiver.truth(self.newest, world).saturating_sub(receiver.truth(self.believed, world));
+        let named = |era: usize| receiver.eras[era].segment.grandmaster;
+        let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
+        let within = if must { STEP_PAIRS } else { SMALL_STEP_PAIRS };
+        if self.fresh < within {
+            return;
+        }
+        if must && state == SyncState::Locked {
+            self.wrong(
+                world,
+                format!("the timeline moved by {by} ns {} pairs ago, and the epoch did not", self.fresh),
+            );
+        }
+        (self.believed, self.fresh) = (self.newest, 0);
+        self.small = (!must).then_some(0);
+    }
+
+    /// Within an epoch the line makes no jumps, and is steered gently.
+    fn steady(&mut self, before: &Timeline, timeline: &Timeline, now: LocalTime, world: i64) {
+        let (old, new) = (before.conversion, timeline.conversion);
+        if !new.is_synchronized() || old.role != new.role {
+            return;
+        }
+        let jump = new.receiver_time(now.nanos()) as i64 - old.receiver_time(now.nanos()) as i64;
+        if jump.abs() > JUMP {
+            self.wrong(world, format!("the line jumps by {jump} ns in epoch {}", new.epoch));
+        }
+        let steered = new.rate.ratio_minus_one() - timeline.skew;
+        let beyond = (timeline.error_ns as f64 - STEER_BEYOND_NS).max(0.0) * 1e-9;
+        let limit = STEER + beyond / STEER_WITHIN_S + 1e-12;
+        let grown_up = now.nanos() - self.synchronized_since > YOUNG;
+        if new.role == Role::Following && grown_up && steered.abs() > limit {
+            self.wrong(world, format!("steered by {:.3} ppm, at most {:.3}", steered * 1e6, limit * 1e6));
+        }
+    }
+
+    /// What a reader gets at `now` from a session that follows: `None` where that is within the bound, else by how much
+    /// it is not, and the bound.
+    pub fn error(
+        &self,
+        timeline: &Timeline,
+        now: LocalTime,
+        receiver: &Receiver,
+        world: i64,
+    ) -> Option<(i64, u64)> {
+        let bound = timeline.error_at(now);
+        let read = i64::try_from(timeline.conversion.receiver_time(now.nanos())).unwrap_or(i64::MAX);
+        // One-way, the least delay shows nowhere: that of the session, or where the line began anew, since then.
+        let hidden = match (timeline.path_delay_ns, self.least_ever, self.least) {
+            (0, i64::MAX, _) => return None,
+            (0, ever, i64::MAX) => (ever, ever),
+            (0, ever, least) => (ever, least),
+            _ => (0, 0),
+        };
+        let off = (self.believed..receiver.eras.len())
+            .map(|era| {
+                let early = read - receiver.truth(era, world);
+                let (low, high) = (early + hidden.0, early + hidden.1);
+                if low > 0 {
+                    low
+                } else {
+                    high.min(0)
+                }
+            })
+            .min_by_key(|off| off.abs())
+            .unwrap_or(0);
+        let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(ROUNDING);
+        (off.abs() > limit).then_some((off, bound))
+    }
+
+    /// A reading and its way back, from `away` nanoseconds off.
+    pub fn inverse(&mut self, timeline: &Timeline, local: i64, away: i64, world: i64) {
+        let line = timeline.conversion;
+        let local = local.saturating_add(away);
+        let there = line.receiver_time(local);
+        let back = line.local_time(there);
+        if there > 0 && (back - local).abs() > 1 {
+            self.wrong(world, format!("local time {local} comes back {} ns off", back - local));
+        }
+        let again = line.receiver_time(line.local_time(there));
+        if there > 0 && again.abs_diff(there) > 1 {
+            self.wrong(world, format!("receiver time {there} comes back as {again}"));
+        }
+    }
+}
