@@ -3,3 +3,4 @@
 pub mod cursor;
 pub mod edges;
 pub mod memory;
+pub mod network;

@@ -285,7 +285,8 @@ impl World {
             10 => (receiver.offset, receiver.sequence) = (-self.now + span(c), 0),
             // A handover within a group.
             _ => {
-                receiver.grandmaster = if receiver.grandmaster == APPLE_TV { HOMEPOD.clock } else { APPLE_TV };
+                receiver.grandmaster =
+                    if receiver.grandmaster == APPLE_TV { HOMEPOD.clock } else { APPLE_TV };
                 receiver.timeline = receiver.timeline.map(|_| receiver.grandmaster);
                 receiver.offset = receiver.offset.saturating_add(c.i64() >> 8);
             }
@@ -318,7 +319,9 @@ impl World {
     /// The receiver's clock at a local time.
     fn clock_at(&self, local: i64) -> i128 {
         let since = i128::from(local) - i128::from(self.start);
-        i128::from(local) + i128::from(self.receiver.offset) + since * i128::from(self.receiver.ppb) / 1_000_000_000
+        i128::from(local)
+            + i128::from(self.receiver.offset)
+            + since * i128::from(self.receiver.ppb) / 1_000_000_000
     }
 
     fn message(&self, sequence_id: u16, correction: i64, body: Body) -> Message {
@@ -338,8 +341,10 @@ impl World {
 
     /// A pair, as a receiver in its right mind sends it.
     fn serve(&mut self) {
-        self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let late = if self.receiver.jitter == 0 { 0 } else { (self.noise >> 33) as i64 % self.receiver.jitter };
+        self.noise =
+            self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let late =
+            if self.receiver.jitter == 0 { 0 } else { (self.noise >> 33) as i64 % self.receiver.jitter };
         self.left = self.now;
         self.pass((self.receiver.delay + late).min(INTERVAL), true);
         self.sync(self.now);
@@ -408,7 +413,10 @@ impl World {
             _ => {
                 let (message_type, log_interval, duration_s) = (c.u8() & 15, c.u8() as i8, c.u32());
                 let ask = Tlv::RequestUnicast { message_type, log_interval, duration_s };
-                Body::Signaling { target: OURS, tlvs: std::iter::repeat_n(ask, usize::from(c.u8() % 9)).collect() }
+                Body::Signaling {
+                    target: OURS,
+                    tlvs: std::iter::repeat_n(ask, usize::from(c.u8() % 9)).collect(),
+                }
             }
         };
         let correction = c.pick(&[0, self.receiver.correction, i64::MAX, i64::MIN]);
@@ -525,7 +533,10 @@ impl World {
             // At the ends of the range a timeline stands still.
             let ends = [PtpTime::default(), PtpTime::MAX];
             let held = ends.contains(&is.anchor_remote) || ends.contains(&was.anchor_remote);
-            assert!(held || jump <= JUMP as u64, "the line jumped by {jump} ns within an epoch: {was:?} to {is:?}");
+            assert!(
+                held || jump <= JUMP as u64,
+                "the line jumped by {jump} ns within an epoch: {was:?} to {is:?}"
+            );
         }
         if is.is_synchronized() {
             assert!(fresh.error_at(now.plus(Span::from_millis(1_000))) >= fresh.error_at(now));
