@@ -311,9 +311,11 @@ impl World {
     }
 
     fn tick(&mut self) {
-        self.after("a tick", 0, |a, now| a.tick(now));
-        let deadline = self.association.poll_timeout();
-        assert!(deadline.is_none_or(|deadline| deadline > at(self.now)), "would spin at {deadline:?}");
+        self.after("a tick", 0, |a, now| {
+            a.tick(now);
+            let deadline = a.poll_timeout();
+            assert!(deadline.is_none_or(|deadline| deadline > now), "would spin: {deadline:?} at {now:?}, {:?} {:?}", a.role(), a.sync_state());
+        });
     }
 
     /// The receiver's clock at a local time.
