@@ -90,9 +90,10 @@ pub(super) struct Output {
     growth: f64,
     path_delay: Option<f64>,
     trusted: bool,
-    /// Pairs behind the line, and how many there must be before it may jump no more.
+    /// Pairs behind the line.
     pairs: u64,
-    free: u64,
+    /// Since when it is young.
+    young: f64,
 }
 
 impl Output {
@@ -108,13 +109,13 @@ impl Output {
             path_delay: None,
             trusted: false,
             pairs: 0,
-            free: TRUST_PAIRS,
+            young: 0.0,
         }
     }
 
-    /// Lets the line jump for the next few pairs: the caller declares an epoch.
-    pub const fn set_free(&mut self) {
-        self.free = self.pairs.saturating_add(TRUST_PAIRS);
+    /// The samples to come need not meet the line: it goes to them as a young one does, fast, but without a jump.
+    pub const fn set_young(&mut self) {
+        self.young = self.t;
     }
 
     /// Takes the line on to `state.now`, steering towards its target.
@@ -122,12 +123,13 @@ impl Output {
         let now = state.now.max(self.t);
         let target = state.target + state.rate * (now - state.now);
         let mut steer = 0.0;
-        if self.pairs >= self.free {
+        if self.pairs >= TRUST_PAIRS {
             // Once trusted it moves by no jumps.
             self.y += self.rate * (now - self.t);
             let difference = target - self.y;
-            let constant = (now * YOUNG_STEER).clamp(LEAST_STEER, STEER);
-            let limit = if now < YOUNG {
+            let age = now - self.young;
+            let constant = (age * YOUNG_STEER).clamp(LEAST_STEER, STEER);
+            let limit = if age < YOUNG {
                 f64::MAX
             } else {
                 MAX_STEER + (difference.abs() - SLOW_MOST).max(0.0) / LONG_STEER
@@ -224,9 +226,9 @@ mod tests {
         assert_eq!(output.rate, 10e3 + MAX_STEER);
         output.follow(state(40.0, 3e6 + SLOW_MOST + 3e6, 6));
         assert_eq!(output.rate, 10e3 + MAX_STEER + 1e6);
-        output.set_free();
+        output.set_young();
         output.follow(state(40.0, 5e6, 7));
-        assert_eq!((output.y, output.rate), (5e6, 10e3));
+        assert_eq!((output.y, output.rate), (3e6, 10e3 + 2e6 / LEAST_STEER));
     }
 
     #[test]

@@ -433,11 +433,10 @@ impl Track {
             f.p[0][0] += SUSPEND * SUSPEND;
             f.p[1][1] += CHANGE * CHANGE;
         }
-        // The line of before and the samples of after need not meet.
         self.prior = (self.steady.x[1], self.steady.p[1][1].sqrt());
         self.down.forget(0);
         self.up.forget(0);
-        self.output.set_free();
+        self.output.set_young();
         self.publish(self.local0, 0.0);
     }
 
