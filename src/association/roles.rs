@@ -138,13 +138,7 @@ impl Association {
 
     pub(super) fn role_tick(&mut self, now: LocalTime) {
         match self.role {
-            Role::Leading => {}
-            Role::Listening => {
-                let waited = now >= self.listening_since().plus(self.patience());
-                if self.config.policy == RolePolicy::Auto && waited {
-                    self.lead(now, "nobody announced a better clock");
-                }
-            }
+            Role::Leading | Role::Listening => {}
             Role::Following if self.watched() => {
                 if now >= self.sign_of_life().plus(SYNC_WATCHDOG) {
                     self.sync_first = true;
@@ -156,6 +150,11 @@ impl Association {
                     self.listen(now, "no Sync from the receiver for a minute");
                 }
             }
+        }
+        // After the above: a wait of no time at all is over as soon as it begins.
+        let waiting = self.role == Role::Listening && self.config.policy == RolePolicy::Auto;
+        if waiting && now >= self.listening_since().plus(self.patience()) {
+            self.lead(now, "nobody announced a better clock");
         }
     }
 

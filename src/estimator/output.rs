@@ -15,6 +15,9 @@ const YOUNG_STEER: f64 = 0.1;
 const LEAST_STEER: f64 = 0.5;
 /// Age up to which the line may steer as fast as it takes, s.
 const YOUNG: f64 = 8.0;
+/// But no line, steered or not, runs faster or slower by more, ns/s: readers keep rates within a half, and find their way
+/// back to the nanosecond only on one that is not much steeper or flatter than their own clock's.
+const MAX_RATE: f64 = 0.25e9;
 /// Limit of the steering after that, ns/s: 50 ppm cannot be heard.
 const MAX_STEER: f64 = 50e3;
 /// What goes beyond this difference, ns, is steered out over about this time, s: a line that is wrong by a millisecond
@@ -134,7 +137,7 @@ impl Output {
             self.y = target;
         }
         self.t = now;
-        self.rate = state.rate + steer;
+        self.rate = (state.rate + steer).clamp(-MAX_RATE, MAX_RATE);
         self.skew = state.rate;
         self.pairs = state.pairs;
         self.trusted = state.pairs >= self.free;
@@ -224,6 +227,32 @@ mod tests {
         output.set_free();
         output.follow(state(40.0, 5e6, 7));
         assert_eq!((output.y, output.rate), (5e6, 10e3));
+    }
+
+    #[test]
+    fn it_never_steers_faster_than_readers_can_follow() {
+        for target in [1e9, -1e9] {
+            let mut output = Output::new();
+            output.follow(state(0.375, 0.0, 4));
+            output.follow(state(0.5, target, 5));
+            output.follow(state(0.625, target, 6));
+            assert_eq!(output.rate, MAX_RATE.copysign(target));
+            // Where readers of the last line are by then, is where this one goes on.
+            let (local, remote) = (LocalTime::default(), PtpTime::clamped(1 << 60));
+            let before = output.line(local, remote);
+            output.follow(state(0.75, target, 7));
+            let after = output.line(local, remote);
+            let read = |line: Line| crate::timeline::Conversion {
+                anchor_local: line.anchor_local,
+                anchor_remote: line.anchor_remote,
+                rate: crate::timeline::Rate::new(line.rate),
+                sync_state: crate::timeline::SyncState::Locked,
+                ..Default::default()
+            };
+            let at = after.anchor_local.nanos();
+            assert!(read(before).receiver_time(at).abs_diff(read(after).receiver_time(at)) <= 1);
+            assert!(read(after).local_time(read(after).receiver_time(at + 999)).abs_diff(at + 999) <= 1);
+        }
     }
 
     #[test]

@@ -65,6 +65,20 @@ fn a_minute_of_silence_ends_in_listening_and_the_time_out_runs_anew() {
 }
 
 #[test]
+fn a_wait_of_no_time_at_all_is_over_when_silence_ends_following() {
+    let mut world =
+        World::with(Config { announce_timeout: Span::from_millis(0), ..config(RolePolicy::Auto) });
+    assert_eq!(world.state(), (Role::Leading, SyncState::Leading));
+    world.serve_and_announce(5 * SECOND);
+    assert_eq!(world.state(), (Role::Following, SyncState::Locked));
+    world.forget();
+    // `run` wants each tick to leave a deadline to come.
+    world.run(61 * SECOND);
+    assert_eq!(world.state(), (Role::Leading, SyncState::Leading));
+    assert_eq!(world.roles_told(), [(Role::Following, Role::Listening), (Role::Listening, Role::Leading)]);
+}
+
+#[test]
 fn the_receiver_that_comes_back_is_followed_without_another_epoch() {
     let mut world = World::locked(RolePolicy::Auto);
     world.run(61 * SECOND);
