@@ -383,6 +383,11 @@ impl Association {
         self.outbox.pop_front()
     }
 
+    /// Whether there is something to send or to tell.
+    pub fn has_news(&self) -> bool {
+        !self.outbox.is_empty() || !self.changes.is_empty()
+    }
+
     /// When [`Association::tick`] is to be called next, at the latest.
     pub fn poll_timeout(&self) -> Option<LocalTime> {
         [self.role_deadline(), self.serving.deadline()].into_iter().flatten().min()
