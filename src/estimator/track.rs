@@ -183,7 +183,8 @@ impl Track {
         let sigma = variance.max(0.0).sqrt();
         let r = point.y - floor;
         let young = if self.down.seen < YOUNG { YOUNG_LATE } else { 0.0 };
-        if r > STEP + 5.0 * sigma + young || r.abs() > FAR {
+        let far = r > STEP + 5.0 * sigma + young || r.abs() > FAR;
+        if far && !crate::planted::bug("absurd-times-taken") {
             return self.far_sample(local, remote, r, now);
         }
         self.pending_len = 0;
