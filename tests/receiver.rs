@@ -265,8 +265,9 @@ fn a_backlog_of_packets_holds_up_no_command() {
     let session = Arc::new(session);
     until(&session, "a worker that is held up", |_| held.load(Ordering::Relaxed));
     let flooder = std::net::UdpSocket::bind((RECEIVER, 0)).unwrap();
-    for _ in 0..BACKLOG {
-        flooder.send_to(&[0; 4], (SENDER, ports.0)).unwrap();
+    // On both sockets: one of them is just being read.
+    for number in 0..BACKLOG {
+        flooder.send_to(&[0; 4], (SENDER, if number % 2 == 0 { ports.0 } else { ports.1 })).unwrap();
     }
     // Another session is to begin meanwhile. Its own worker thread says how much was read before it did.
     let read = Arc::new(AtomicU64::new(u64::MAX));
