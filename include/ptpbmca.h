@@ -550,7 +550,7 @@ typedef struct PTPBMCA_SWIFT_NAME(PTPMessageCounts) ptpbmca_message_counts {
  */
 typedef struct PTPBMCA_SWIFT_NAME(PTPRefusalCounts) ptpbmca_refusal_counts {
     /**
-     * From an address of no session of this port pair.
+     * From an address of no session of this port pair. In a flood of those the kernel keeps them away: see kernel_drops.
      */
     uint64_t wrong_source;
     /**
@@ -720,9 +720,18 @@ typedef struct PTPBMCA_SWIFT_NAME(PTPSessionStatus) ptpbmca_session_status {
      */
     const char *PTPBMCA_NULL_UNSPECIFIED advice;
     /**
+     * Packets refused because more of their kind came in a second than any clock sends.
+     */
+    uint64_t refused_flood;
+    /**
+     * Packets to the ports that the kernel dropped: from other addresses while a flood of those is kept away, or because
+     * the socket's buffer was full. For which reason, it does not tell; 0 where it tells nothing. Counted once a second.
+     */
+    uint64_t kernel_drops;
+    /**
      * Zero. Room to grow.
      */
-    uint64_t reserved[8];
+    uint64_t reserved[6];
 } ptpbmca_session_status;
 
 /**

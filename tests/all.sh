@@ -54,6 +54,7 @@ stage "C++, Objective-C and Swift tests" sh tests/cpp/run.sh "$out"
 stage "bindings" sh tests/ffi/run.sh "$out"
 stage "installed" sh tests/install/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
+stage "hostile" cargo test -q -p ptpbmca --test hostile
 stage "controls" bash tests/controls.sh
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -7,7 +7,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ptpbmca::association::{Refusal, RolePolicy};
@@ -242,6 +243,53 @@ fn a_worker_that_was_held_up_still_knows_when_packets_came() {
     bound_is_kept(&session, &receiver, 50);
     let (now, status) = session.status().unwrap();
     assert_eq!((now.epoch, status.counters.refused(Refusal::Outlier)), (0, 0));
+}
+
+#[test]
+fn a_backlog_of_packets_holds_up_no_command() {
+    /// Far more than is read before the rest has its turn, far fewer than fit into the socket's buffer.
+    const BACKLOG: u64 = 2_000;
+    let ports = ports();
+    let _receiver = Receiver::spawn(receiver(ports)).unwrap();
+    let (held, free) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (holding, freed) = (Arc::clone(&held), Arc::clone(&free));
+    let session = Session::start_with_events(&RECEIVER.to_string(), &sender(ports), move |event, _| {
+        if event == Event::Synchronized && !holding.swap(true, Ordering::Relaxed) {
+            let start = Instant::now();
+            while !freed.load(Ordering::Relaxed) && start.elapsed() < LIVENESS {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    })
+    .unwrap();
+    let session = Arc::new(session);
+    until(&session, "a worker that is held up", |_| held.load(Ordering::Relaxed));
+    let flooder = std::net::UdpSocket::bind((RECEIVER, 0)).unwrap();
+    // On both sockets: one of them is just being read.
+    for number in 0..BACKLOG {
+        flooder.send_to(&[0; 4], (SENDER, if number % 2 == 0 { ports.0 } else { ports.1 })).unwrap();
+    }
+    // Another session is to begin meanwhile. Its own worker thread says how much was read before it did.
+    let read = Arc::new(AtomicU64::new(u64::MAX));
+    let (reads, first) = (Arc::clone(&read), Arc::clone(&session));
+    let lead = Config { role: RolePolicy::Lead, ready_timeout_ms: 0, ..sender(ports) };
+    let opening = std::thread::spawn(move || {
+        Session::start_with_events("127.0.0.7", &lead, move |event, _| {
+            if event == Event::RoleChanged {
+                reads.store(first.status().unwrap().1.counters.refused(Refusal::Short), Ordering::Relaxed);
+            }
+        })
+    });
+    // Until it stands in the queue.
+    std::thread::sleep(Duration::from_millis(500));
+    free.store(true, Ordering::Relaxed);
+    let other = opening.join().unwrap().unwrap();
+    let read = read.load(Ordering::Relaxed);
+    assert!(read < BACKLOG / 4, "{read} of {BACKLOG} packets were read first");
+    let all = || session.status().unwrap().1.counters.refused(Refusal::Short);
+    until(&session, "the rest", |_| all() == BACKLOG);
+    // The callback holds the first session; it goes first.
+    drop(other);
 }
 
 #[test]

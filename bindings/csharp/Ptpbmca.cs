@@ -103,7 +103,8 @@ namespace Ptpbmca
         public RefusalCounts Refused;
         public ulong Pairs, DelayReqAnswered, DelayRespUsed, Steps, SendErrors;
         private IntPtr advice;
-        private ulong reserved0, reserved1, reserved2, reserved3, reserved4, reserved5, reserved6, reserved7;
+        public ulong RefusedFlood, KernelDrops;
+        private ulong reserved0, reserved1, reserved2, reserved3, reserved4, reserved5;
 
         /// <summary>One sentence: what was heard, what is missing, what to check.</summary>
         public string Advice { get { return Native.Text(advice); } }

@@ -71,7 +71,8 @@ typedef struct ptpbmca_session_status {
     ptpbmca_refusal_counts refused;
     uint64_t pairs, delay_req_answered, delay_resp_used, steps, send_errors;
     const char *advice;
-    uint64_t reserved[8];
+    uint64_t refused_flood, kernel_drops;
+    uint64_t reserved[6];
 } ptpbmca_session_status;
 
 int32_t ptpbmca_config_init(ptpbmca_config *, uint32_t);

@@ -89,7 +89,8 @@ const sessionStatus = struct('session_status', `
   uint8_t announced_priority1 announced_priority2 announced_clock_class announced_clock_accuracy,
   uint16_t announced_variance announced_steps_removed, uint8_t announced_time_source, uint8_t[3] reserved8,
   uint64_t announced_grandmaster_id, ptpbmca_message_counts received sent, ptpbmca_refusal_counts refused,
-  uint64_t pairs delay_req_answered delay_resp_used steps send_errors, str advice, uint64_t[8] reserved`);
+  uint64_t pairs delay_req_answered delay_resp_used steps send_errors, str advice,
+  uint64_t refused_flood kernel_drops, uint64_t[6] reserved`);
 
 /** For the test that compares them with what a C compiler makes of the header. */
 export const structs = Object.freeze({

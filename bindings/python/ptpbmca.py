@@ -191,7 +191,8 @@ class _SessionStatus(ctypes.Structure):
         refusals refused
         u64 pairs delay_req_answered delay_resp_used steps send_errors
         text advice
-        u64*8 reserved""", offset=_ClockOffset, messages=_MessageCounts, refusals=_RefusalCounts)  # fmt: skip
+        u64 refused_flood kernel_drops
+        u64*6 reserved""", offset=_ClockOffset, messages=_MessageCounts, refusals=_RefusalCounts)  # fmt: skip
 
 
 # --- The library ------------------------------------------------------------------------------------------------------
@@ -387,6 +388,8 @@ class Status:
     steps: int
     send_errors: int
     advice: str  # One sentence: what was heard, what is missing, what to check
+    refused_flood: int  # Packets refused because more of their kind came in a second than any clock sends
+    kernel_drops: int  # Packets that the kernel dropped
 
 
 def _clock_offset(raw: _ClockOffset) -> ClockOffset:

@@ -35,13 +35,15 @@ pub enum Refusal {
     Unrequested,
     /// A Delay_Resp whose times fit no reading of its correction.
     Implausible,
-    /// A pair that the estimate did not use.
+    /// A pair that the estimate did not use, or the first that names another grandmaster.
     Outlier,
+    /// More of its kind in a second than any clock sends.
+    Flood,
 }
 
 impl Refusal {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Short,
         Self::Version,
         Self::Length,
@@ -57,6 +59,7 @@ impl Refusal {
         Self::Unrequested,
         Self::Implausible,
         Self::Outlier,
+        Self::Flood,
     ];
 }
 

@@ -104,7 +104,6 @@ impl Exchanges {
         if took < Span::ZERO || took > PATIENCE {
             return Err(Refusal::Unrequested);
         }
-        request.answered = true;
         let (left, pair_arrived) = (request.left, request.arrived);
 
         // The request arrived there after it left here and before the response arrived here; both ends of that
@@ -162,7 +161,12 @@ impl Exchanges {
             Some(sign) => beside_sync(sign),
             None => beside_sync(Plus).or_else(|| beside_sync(Minus)).or_else(|| beside_sync(Unused)),
         });
-        Ok(Exchange { sent, received: received.ok_or(Refusal::Implausible)? })
+        let received = received.ok_or(Refusal::Implausible)?;
+        // Only now: an answer that cannot be one, whoever sent it, leaves room for the true one.
+        if let Some(request) = self.find(response.sequence) {
+            request.answered = true;
+        }
+        Ok(Exchange { sent, received })
     }
 
     fn find(&mut self, sequence: u16) -> Option<&mut Request> {

@@ -1,8 +1,9 @@
 //! The following side: whose packets count, pairs into the estimate, path delay, and whose timeline it is.
 #![forbid(unsafe_code)]
 
+use super::budget::Rate;
 use super::exchange::Response;
-use super::pairing::{FollowUp, Pair};
+use super::pairing::{FollowUp, Pair, Sync};
 use super::{Association, Master, Packet, Port, Refusal, Tag};
 use crate::estimator::SyncPair;
 use crate::time::{LocalTime, Span, Timestamp};
@@ -12,6 +13,10 @@ use crate::wire::{ClockIdentity, Header, PortIdentity};
 /// A master that sent Sync and is silent for this long may be taken over from by another identity at its address:
 /// four Sync intervals (field guide 3.1), so that a stranger cannot while it lives.
 const SYNC_HOLD: Span = Span::from_millis(500);
+
+/// The same once the master's time was trusted: Wi-Fi stalls for longer than four Sync intervals, while nothing is lost by
+/// waiting, since the estimate holds over for a minute.
+const TRUSTED_HOLD: Span = Span::from_millis(2_000);
 
 /// The same where one of the two only announces: Announces come up to 2 s apart (field guide 2.10, 12).
 const ANNOUNCE_HOLD: Span = Span::from_millis(2_000);
@@ -25,6 +30,15 @@ const ANNOUNCE_LAG: Span = Span::from_millis(3_000);
 /// Follow_Ups that name their timeline trail the Announce of a handover by a Sync interval; where they still name the
 /// old one after four (field guide 3.1), the Announce is taken at its word.
 const FOLLOW_UP_LAG: Span = Span::from_millis(500);
+
+/// Follow_Ups that name another grandmaster than before are believed once they have done so for this long, with none in
+/// between that names the former: half a Sync interval and more (field guide 3.1), so that it takes a second Sync, and the
+/// true one's Follow_Up would contradict one that was made up. A handover is seen a Sync interval later for it.
+const RENAMED_FOR: Span = Span::from_millis(75);
+
+/// Announces taken from the clock that is listened to: four times the fastest rate known (250 ms, field guide 3.1), and
+/// two seconds of that at once. Each can turn our role, which costs five messages.
+pub(super) const ANNOUNCES: Rate = Rate { interval: Span::from_millis(62), burst: 32 };
 
 /// Least time between two Delay_Req: a quarter of the usual Sync interval, against a master that runs wild.
 const REQUEST_INTERVAL: Span = Span::from_millis(31);
@@ -54,10 +68,11 @@ impl Association {
                 let hold = match speech {
                     // A clock that serves need not wait for one that was given up on because it does not.
                     Speech::Serving if self.sync_first => Span::ZERO,
-                    Speech::Serving if master.sync_heard.is_some() => SYNC_HOLD,
+                    Speech::Serving if master.sync_heard.is_some() && !self.has_locked => SYNC_HOLD,
+                    Speech::Serving if master.sync_heard.is_some() => TRUSTED_HOLD,
                     _ => ANNOUNCE_HOLD,
                 };
-                if now.since(master.heard) < hold {
+                if now.since(master.heard) < hold && !crate::planted::bug("identity-unchecked") {
                     return Err(Refusal::Identity);
                 }
                 self.new_master(source, now);
@@ -80,6 +95,7 @@ impl Association {
             followed_up_grandmaster: None,
             grandmaster: identity.clock,
             handover: None,
+            renamed: None,
             newest: None,
         });
         self.pairing.clear();
@@ -92,10 +108,19 @@ impl Association {
         }
     }
 
-    /// Notes who asks us without being listened to.
-    pub(super) fn heard_asker(&mut self, source: PortIdentity, peer: u8, now: LocalTime) {
-        self.asker = Some(source.clock);
+    /// Notes who asks us without being listened to: the first one, until it has been silent for a while. Tells whether
+    /// `source` is the receiver, as far as is known.
+    pub(super) fn heard_asker(&mut self, source: PortIdentity, peer: u8, now: LocalTime) -> bool {
         self.heard_from(peer, now);
+        let clock = source.clock;
+        match &mut self.asker {
+            Some((asker, heard)) if *asker == clock => *heard = now,
+            Some((_, heard)) if now.since(*heard) < ANNOUNCE_HOLD => {
+                return self.master.is_some_and(|master| master.identity.clock == clock);
+            }
+            asker => *asker = Some((clock, now)),
+        }
+        true
     }
 
     /// The address that answers first is the one talked to, as long as it speaks.
@@ -109,7 +134,13 @@ impl Association {
 
     pub(super) fn on_sync(&mut self, header: &Header, packet: Packet, now: LocalTime) -> Result<(), Refusal> {
         self.adopt(header.source, Speech::Serving, packet.peer, now)?;
-        let pair = self.pairing.sync(header.sequence_id, header.correction, packet.received, now)?;
+        let sync = Sync {
+            sequence: header.sequence_id,
+            correction: header.correction,
+            arrived: packet.received,
+            peer: packet.peer,
+        };
+        let pair = self.pairing.sync(sync, now)?;
         if let Some(master) = &mut self.master {
             master.sync_heard = Some(now);
         }
@@ -128,7 +159,7 @@ impl Association {
         self.adopt(header.source, Speech::Serving, peer, now)?;
         let timeline = apple_clock.filter(|clock| clock.0 != 0);
         let follow_up = FollowUp { precise_origin, correction: header.correction, timeline };
-        let pair = self.pairing.follow_up(header.sequence_id, follow_up, now)?;
+        let pair = self.pairing.follow_up(header.sequence_id, follow_up, peer, now)?;
         self.on_pair(pair, peer, now)
     }
 
@@ -142,11 +173,11 @@ impl Association {
             if pair.timeline.is_some() && pair.timeline != master.followed_up_grandmaster {
                 return Err(Refusal::Outlier);
             }
-        } else {
-            master.newest = Some(pair.arrived);
-            self.followed_up_grandmaster(pair.timeline, now);
+        } else if !self.followed_up_grandmaster(&pair, now) {
+            return Err(Refusal::Outlier);
         }
         if !self.pair_counts(now) {
+            self.pairing.used(pair.sequence, now);
             return Ok(());
         }
         let outcome = self.estimator.pair(SyncPair { local: pair.arrived, remote: pair.left }, now);
@@ -167,8 +198,10 @@ impl Association {
         }
         self.request_delay(pair, peer, now);
         if outcome.outlier {
+            // Its Sync stays open: the Follow_Up may have been somebody else's.
             return Err(Refusal::Outlier);
         }
+        self.pairing.used(pair.sequence, now);
         Ok(())
     }
 
@@ -245,15 +278,31 @@ impl Association {
         }
     }
 
-    /// A pair is there, and names the clock whose timeline it tells, or does not.
-    fn followed_up_grandmaster(&mut self, clock: Option<ClockIdentity>, now: LocalTime) {
-        let Some(master) = &mut self.master else { return };
-        match clock {
-            Some(clock) if master.followed_up_grandmaster.replace(clock) != Some(clock) => {
-                master.handover = None;
+    /// A pair is there, and names the clock whose timeline it tells, or does not. Tells whether the pair is of that
+    /// clock's timeline.
+    fn followed_up_grandmaster(&mut self, pair: &Pair, now: LocalTime) -> bool {
+        let Some(master) = &mut self.master else { return false };
+        match pair.timeline {
+            Some(clock) if master.followed_up_grandmaster != Some(clock) => {
+                // Where anchors are out already, a single Follow_Up voids none of them.
+                if self.claimed && self.role == Role::Following && master.grandmaster != clock {
+                    let (named, since) = *master.renamed.get_or_insert((clock, pair.arrived));
+                    if named != clock {
+                        master.renamed = Some((clock, pair.arrived));
+                    }
+                    let believed = named == clock && pair.arrived.since(since) >= RENAMED_FOR;
+                    if !believed && !crate::planted::bug("renamed-at-once") {
+                        return false;
+                    }
+                }
+                master.followed_up_grandmaster = Some(clock);
+                (master.handover, master.renamed) = (None, None);
                 self.grandmaster_is(clock);
             }
-            _ => {
+            named => {
+                if named.is_some() {
+                    master.renamed = None;
+                }
                 if let Some((clock, _)) =
                     master.handover.take_if(|(_, since)| now.since(*since) >= FOLLOW_UP_LAG)
                 {
@@ -261,6 +310,10 @@ impl Association {
                 }
             }
         }
+        if let Some(master) = &mut self.master {
+            master.newest = Some(pair.arrived);
+        }
+        true
     }
 
     fn grandmaster_is(&mut self, clock: ClockIdentity) {

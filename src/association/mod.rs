@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod budget;
 mod counters;
 mod exchange;
 mod following;
@@ -21,6 +22,7 @@ use crate::time::{LocalTime, PtpTime, Span};
 use crate::timeline::{Conversion, Rate, Role, SyncState, Timeline, NO_SYNC};
 use crate::wire::compose::Sender;
 use crate::wire::{self, Body, ClockIdentity, DataSet, Encoded, Header, Message, PortIdentity};
+use budget::Budgets;
 use exchange::Exchanges;
 use pairing::Pairing;
 use serving::Serving;
@@ -197,6 +199,8 @@ struct Master {
     grandmaster: ClockIdentity,
     /// A grandmaster that its Announce named, and when, while its Follow_Ups still name another.
     handover: Option<(ClockIdentity, LocalTime)>,
+    /// Another grandmaster that its Follow_Ups name, and the arrival of the first Sync of those.
+    renamed: Option<(ClockIdentity, LocalTime)>,
     /// Arrival of the newest Sync that found its Follow_Up.
     newest: Option<LocalTime>,
 }
@@ -222,8 +226,9 @@ pub struct Association {
     master: Option<Master>,
     /// majorSdoId of the receiver's last packet.
     heard_sdo: Option<u8>,
-    /// The receiver's identity where it only asks: from its Delay_Req or Signaling.
-    asker: Option<ClockIdentity>,
+    /// The receiver's identity where it only asks, from its Delay_Req or Signaling, and when it did so last.
+    asker: Option<(ClockIdentity, LocalTime)>,
+    budgets: Budgets,
     /// The address that answers, and when it did so last.
     talking: Option<(u8, LocalTime)>,
     pairing: Pairing,
@@ -266,6 +271,7 @@ impl Association {
             master: None,
             heard_sdo: None,
             asker: None,
+            budgets: Budgets::default(),
             talking: None,
             pairing: Pairing::default(),
             exchanges: Exchanges::default(),
@@ -317,7 +323,7 @@ impl Association {
         self.counters.count_received(body.message_type());
         self.heard_sdo = Some(header.major_sdo_id);
         match body {
-            Body::Announce(announce) => self.on_announce(&header, &announce, packet.peer, now),
+            Body::Announce(announce) => self.on_announce(&header, &announce, packet, now),
             Body::Sync { .. } => self.on_sync(&header, packet, now),
             Body::FollowUp { precise_origin, apple_clock, .. } => {
                 self.on_follow_up(&header, precise_origin, apple_clock, packet.peer, now)
@@ -326,17 +332,17 @@ impl Association {
                 self.on_delay_resp(&header, receive, requesting, packet, now)
             }
             Body::DelayReq { .. } => {
-                self.heard_asker(header.source, packet.peer, now);
+                self.may_ask(&header, packet, now)?;
                 self.answer_delay_req(&header, packet);
                 Ok(())
             }
             Body::PdelayReq { .. } => {
-                self.heard_asker(header.source, packet.peer, now);
+                self.may_ask(&header, packet, now)?;
                 self.answer_pdelay_req(&header, packet);
                 Ok(())
             }
             Body::Signaling { tlvs, .. } => {
-                self.heard_asker(header.source, packet.peer, now);
+                self.may_ask(&header, packet, now)?;
                 self.answer_signaling(&header, &tlvs, packet.peer);
                 Ok(())
             }
@@ -375,6 +381,11 @@ impl Association {
     /// The next message to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.outbox.pop_front()
+    }
+
+    /// Whether there is something to send or to tell.
+    pub fn has_news(&self) -> bool {
+        !self.outbox.is_empty() || !self.changes.is_empty()
     }
 
     /// When [`Association::tick`] is to be called next, at the latest.
@@ -464,7 +475,8 @@ impl Association {
     }
 
     fn receiver_clock(&self) -> ClockIdentity {
-        self.master.map(|master| master.identity.clock).or(self.asker).unwrap_or(ClockIdentity(0))
+        let asker = self.asker.map(|(asker, _)| asker);
+        self.master.map(|master| master.identity.clock).or(asker).unwrap_or(ClockIdentity(0))
     }
 
     /// Our served timeline at a local time.

@@ -2,8 +2,8 @@
 //! holdover and silence (field guide 1.10).
 #![forbid(unsafe_code)]
 
-use super::following::Speech;
-use super::{Announced, Association, Change, Refusal, RolePolicy};
+use super::following::{Speech, ANNOUNCES};
+use super::{Announced, Association, Change, Packet, Refusal, RolePolicy};
 use crate::election::{self, Candidate};
 use crate::time::{LocalTime, Span};
 use crate::timeline::{Role, SyncState, HOLDOVER_AFTER, SILENT_AFTER};
@@ -18,12 +18,13 @@ impl Association {
         &mut self,
         header: &Header,
         announce: &Announce,
-        peer: u8,
+        packet: Packet,
         now: LocalTime,
     ) -> Result<(), Refusal> {
         election::qualified(announce, header.source, self.config.identity.clock)
             .map_err(|_| Refusal::Loop)?;
-        self.adopt(header.source, Speech::Announce, peer, now)?;
+        self.adopt(header.source, Speech::Announce, packet.peer, now)?;
+        self.budgets.announces.take(ANNOUNCES, packet.received)?;
         let ours = Candidate::own(self.config.advertisement.dataset, self.config.identity.clock);
         let theirs = Candidate::announced(announce, header.source, self.config.identity);
         let better = election::compare(&theirs, &ours).is_better();

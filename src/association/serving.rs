@@ -2,7 +2,8 @@
 //! Delay_Resp, Pdelay_Resp and unicast grants.
 #![forbid(unsafe_code)]
 
-use super::{Association, Packet, Port, RolePolicy, Tag, Then};
+use super::budget::Rate;
+use super::{Association, Packet, Port, Refusal, RolePolicy, Tag, Then};
 use crate::time::{LocalTime, Span};
 use crate::timeline::Role;
 use crate::wire::compose::Grant;
@@ -20,6 +21,10 @@ const SIGNALING_INTERVAL: Span = Span::from_millis(1_000);
 /// An address that was silent for this long is not the only one served any more: other grandmasters forget a silent peer
 /// after as long (field guide 5).
 const ADDRESS_TRUST: Span = Span::from_millis(15_000);
+
+/// Requests answered: eight times the 8 a second that receivers send (field guide 3.1), and half a second of that at once.
+/// Whoever sends under the receiver's address has our answers sent there: not more than it can bear, nor than we can.
+const REQUESTS: Rate = Rate { interval: Span::from_millis(15), burst: 32 };
 
 /// What follows each Sync of the opening burst: a Mac sends three (field guide 3.2).
 const BURST: [Then; 3] = [Then::Announce, Then::Announce, Then::Opening];
@@ -147,6 +152,18 @@ impl Association {
     pub(super) fn follow_up_pdelay(&mut self, peer: u8, request: &Header, at: LocalTime) {
         let message = self.sender.pdelay_resp_follow_up(request, self.served_at(at).into());
         self.send(Port::General, peer, &message, None);
+    }
+
+    /// Whether there is an answer left for this one; the receiver's own are not used up by others under its address.
+    pub(super) fn may_ask(
+        &mut self,
+        request: &Header,
+        packet: Packet,
+        now: LocalTime,
+    ) -> Result<(), Refusal> {
+        let known = self.heard_asker(request.source, packet.peer, now);
+        let budget = if known { &mut self.budgets.receiver } else { &mut self.budgets.others };
+        budget.take(REQUESTS, packet.received)
     }
 
     /// Answers with the true time of arrival and no correction, which is right under either sign (field guide 2.7),

@@ -9,7 +9,7 @@ use super::pairs::{Outgoing, PairId, PairStatus, Pairs};
 use super::published::{Published, Status};
 use super::SessionId;
 use crate::association::{Association, Change};
-use crate::time::LocalTime;
+use crate::time::{LocalTime, Span};
 use crate::timeline::{Role, Timeline};
 
 /// How long publishing waits for a reader of the status.
@@ -51,6 +51,37 @@ pub struct SessionRun {
     pub epochs: u32,
     /// Packets from strangers that the pair had counted when the session began.
     pub foreign_before: u64,
+    /// Packets that the kernel had dropped by then.
+    pub dropped_before: u64,
+}
+
+/// How much of a link is told in the log: a peer that changes its mind with every packet fills no disk.
+#[derive(Debug, Default)]
+pub struct Telling {
+    since: Option<LocalTime>,
+    lines: u32,
+    untold: u64,
+}
+
+/// Lines told of one link in [`TELLING_SPAN`]: four handovers and their consequences.
+const TELLING_LINES: u32 = 20;
+
+/// The time in which they are counted.
+const TELLING_SPAN: Span = Span::from_millis(60_000);
+
+impl Telling {
+    /// Whether one more line is told, and how many were not before it.
+    fn may(&mut self, now: LocalTime) -> Option<u64> {
+        if self.since.is_none_or(|since| now.since(since) >= TELLING_SPAN) {
+            (self.since, self.lines) = (Some(now), 0);
+        }
+        if self.lines >= TELLING_LINES && !crate::planted::bug("log-unlimited") {
+            self.untold = self.untold.saturating_add(1);
+            return None;
+        }
+        self.lines += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 /// One association and those who share it.
@@ -67,8 +98,12 @@ pub struct Link {
     pub sessions: Vec<SessionRun>,
     /// The deadline the timers know of.
     pub scheduled: Option<LocalTime>,
+    /// It has heard something and not published it yet.
+    pub unsettled: bool,
     /// Sends that the system refused.
     pub send_errors: u64,
+    /// What was told of it in the log.
+    pub told: Telling,
 }
 
 impl Link {
@@ -99,7 +134,12 @@ impl Link {
     pub fn publish(&mut self, pairs: &Pairs, clocks: &Clocks, now: LocalTime) {
         let timeline = self.publish_clock(pairs, clocks, now);
         while let Some(change) = self.association.poll_change() {
-            self.log(change, &timeline);
+            if let Some(untold) = self.told.may(now) {
+                if untold > 0 {
+                    log::warn!("{}: {untold} changes were not told, for there were too many", self.name());
+                }
+                self.log(change, &timeline);
+            }
             for session in &mut self.sessions {
                 let mine = session.timeline(&timeline, clocks);
                 session.tell(event(change), &mine);
@@ -114,7 +154,7 @@ impl Link {
         for session in &self.sessions {
             let mine = session.timeline(&timeline, clocks);
             session.published.clock.write(&mine.to_words());
-            let status = status(&self.association, self.send_errors, mine, pair, session.foreign_before);
+            let status = status(&self.association, self.send_errors, mine, pair, session);
             // A reader that is kept from running inside its copy must not hold up the clocks of all sessions: the next
             // time will do.
             if let Some(mut place) = session.published.status.try_lock_for(STATUS_PATIENCE) {
@@ -137,8 +177,12 @@ impl Link {
         }
     }
 
+    fn name(&self) -> IpAddr {
+        self.peers.first().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip)
+    }
+
     fn log(&self, change: Change, timeline: &Timeline) {
-        let who = self.peers.first().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip);
+        let who = self.name();
         match change {
             Change::Role { from, to, reason } => {
                 log::info!("{who}: {} after {}: {reason}", role_name(to), role_name(from));
@@ -186,7 +230,7 @@ fn status(
     send_errors: u64,
     timeline: Timeline,
     pair: Option<PairStatus>,
-    foreign_before: u64,
+    session: &SessionRun,
 ) -> Status {
     Status {
         timeline,
@@ -197,7 +241,8 @@ fn status(
         kernel_send_stamps: pair.is_some_and(|pair| pair.send_stamps),
         announced: association.announced(),
         counters: *association.counters(),
-        wrong_source: pair.map_or(0, |pair| pair.foreign.wrapping_sub(foreign_before)),
+        wrong_source: pair.map_or(0, |pair| pair.foreign.wrapping_sub(session.foreign_before)),
+        kernel_drops: pair.map_or(0, |pair| pair.dropped.wrapping_sub(session.dropped_before)),
         send_errors,
         advice: association.advice(),
     }
@@ -218,5 +263,20 @@ const fn role_name(role: Role) -> &'static str {
         Role::Listening => "LISTENING",
         Role::Following => "FOLLOWING",
         Role::Leading => "LEADING",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_changes_its_mind_without_end_gets_so_many_lines() {
+        let mut telling = Telling::default();
+        let mut at = |ms: i64| telling.may(LocalTime::from_nanos(ms * 1_000_000));
+        assert_eq!((0..10_000).filter(|ms| at(*ms).is_some()).count(), 20);
+        // Later it is said how many there were.
+        assert_eq!(at(60_000), Some(10_000 - 20));
+        assert_eq!(at(60_001), Some(0));
     }
 }

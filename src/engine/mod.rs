@@ -3,6 +3,7 @@
 pub mod clock;
 #[cfg(unix)]
 pub mod forks;
+mod guard;
 mod identity;
 mod interface;
 mod link;

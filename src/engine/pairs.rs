@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use mio::{Interest, Registry, Token};
 
 use super::clock::{self, Clocks};
+use super::guard::Guard;
 use super::net::{self, Address, Endpoint, PairSpec};
 use super::timestamp::{self, Received};
 use crate::association::Port;
@@ -23,8 +24,7 @@ struct Pair {
     ephemeral: bool,
     endpoints: Vec<Endpoint>,
     sessions: usize,
-    /// Packets from addresses of no session.
-    foreign: u64,
+    guard: Guard,
     /// The kernel stamped the last message sent that needed it, whichever family's socket it left by.
     send_stamped: bool,
     told: Option<LocalTime>,
@@ -68,6 +68,7 @@ impl Pair {
                 return Err(Error::new(ErrorKind::Network, "sockets handed over cannot be made anew."));
             }
         };
+        self.guard.begin_anew();
         // Sockets that nothing polls are as good as none, and are tried again like those.
         self.register(id, registry).inspect_err(|_| self.endpoints.clear())
     }
@@ -132,6 +133,8 @@ pub struct PairStatus {
     pub send_stamps: bool,
     /// Packets from addresses of no session.
     pub foreign: u64,
+    /// Packets that the kernel dropped.
+    pub dropped: u64,
 }
 
 impl Pairs {
@@ -161,7 +164,7 @@ impl Pairs {
             ephemeral: replaced,
             endpoints,
             sessions: 1,
-            foreign: 0,
+            guard: Guard::default(),
             send_stamped: false,
             told: None,
         };
@@ -284,10 +287,36 @@ impl Pairs {
         self.pair(id.pair).and_then(|pair| pair.endpoints.get(id.index)).is_some_and(Endpoint::lives)
     }
 
-    /// Counts a packet from an address of no session.
-    pub fn count_foreign(&mut self, id: PairId) {
+    /// Counts a packet from an address of no session; tells whether it is one too many, and [`Pairs::keep_away`] wanted.
+    pub fn count_foreign(&mut self, id: PairId, now: LocalTime) -> bool {
+        let pair = self.0.get_mut(id).and_then(Option::as_mut);
+        // A socket handed over is its owner's to filter, and so is one that carries two families.
+        pair.is_some_and(|pair| pair.guard.count(now) && pair.spec.prebound.is_none())
+    }
+
+    /// Keeps away for a while what is not from a `known` address.
+    pub fn keep_away(&mut self, id: PairId, known: &[IpAddr], now: LocalTime) {
         if let Some(pair) = self.0.get_mut(id).and_then(Option::as_mut) {
-            pair.foreign = pair.foreign.wrapping_add(1);
+            pair.guard.raise(&pair.endpoints, known, now);
+        }
+    }
+
+    /// Whether all but known addresses are kept away.
+    pub fn keeps_away(&self, id: PairId) -> bool {
+        self.pair(id).is_some_and(|pair| pair.guard.is_up())
+    }
+
+    /// The known addresses are these from now on.
+    pub fn admit(&mut self, id: PairId, known: &[IpAddr]) {
+        if let Some(pair) = self.0.get_mut(id).and_then(Option::as_mut) {
+            pair.guard.admit(&pair.endpoints, known);
+        }
+    }
+
+    /// Lets strangers come again where it is time, and asks the kernel what it dropped.
+    pub fn tick(&mut self, now: LocalTime) {
+        for pair in self.0.iter_mut().flatten() {
+            pair.guard.tick(&mut pair.endpoints, now);
         }
     }
 
@@ -345,7 +374,8 @@ impl Pairs {
             ephemeral: pair.ephemeral,
             receive_stamps: pair.endpoints.iter().all(|e| e.stamped),
             send_stamps: pair.send_stamped,
-            foreign: pair.foreign,
+            foreign: pair.guard.foreign,
+            dropped: pair.guard.dropped,
         })
     }
 

@@ -28,8 +28,10 @@ pub struct Status {
     pub announced: Option<Announced>,
     /// What was counted in the conversation with the receiver.
     pub counters: Counters,
-    /// Packets on the session's ports from addresses of no session.
+    /// Packets on the session's ports from addresses of no session, as far as they came to the worker.
     pub wrong_source: u64,
+    /// Packets on the session's ports that the kernel dropped: from strangers in a flood of those, or for want of room.
+    pub kernel_drops: u64,
     /// Sends that the system refused.
     pub send_errors: u64,
     /// What was heard, what is missing, what to check.

@@ -91,6 +91,8 @@ pub struct Worker<'a> {
     waiters: Vec<Waiter>,
     /// Sockets that may have more to read.
     readable: Vec<EndpointId>,
+    /// Links that heard something and have not published it yet.
+    unsettled: Vec<LinkId>,
     sockets_checked: LocalTime,
     /// Routes have changed, and the ways to receivers were not looked up since.
     routes_changed: bool,
@@ -126,6 +128,7 @@ impl<'a> Worker<'a> {
             timers: BinaryHeap::new(),
             waiters: Vec::new(),
             readable: Vec::new(),
+            unsettled: Vec::new(),
             sockets_checked: clock::monotonic(),
             routes_changed: false,
             routes_followed: clock::monotonic(),
@@ -153,7 +156,10 @@ impl<'a> Worker<'a> {
                         let changed = self.routes.as_ref().is_some_and(RouteWatch::take);
                         self.routes_changed = self.routes_changed || changed;
                     }
-                    token => self.readable.extend(self.pairs.endpoint(token)),
+                    token => {
+                        let more = self.pairs.endpoint(token).filter(|id| !self.readable.contains(id));
+                        self.readable.extend(more);
+                    }
                 }
             }
             // After the watch is armed again, or a setting in between would be missed; before any stamp is read.
@@ -215,7 +221,8 @@ impl<'a> Worker<'a> {
         let mut buffer = [0; MAX_DATAGRAM];
         for id in std::mem::take(&mut self.readable) {
             let mut drained = false;
-            for _ in 0..BATCH {
+            let batch = if crate::planted::bug("no-receive-budget") { usize::MAX } else { BATCH };
+            for _ in 0..batch {
                 match self.pairs.receive(id, &mut buffer) {
                     Ok(received) => {
                         let bytes = buffer.get(..received.length).unwrap_or(&[]);
@@ -239,16 +246,29 @@ impl<'a> Worker<'a> {
                 self.readable.push(id);
             }
         }
+        let now = clock::monotonic();
+        for id in std::mem::take(&mut self.unsettled) {
+            self.settle(id, now);
+        }
     }
 
     fn deliver(&mut self, pair: PairId, received: Received, bytes: &[u8]) {
         let now = clock::monotonic();
-        let at = received.stamp.and_then(|stamp| self.clocks.stamp(stamp, now)).unwrap_or(now);
-        let from = (pair, Address::of(received.source));
+        let source = if crate::planted::bug("source-unchecked") {
+            let known = self.peers.keys().find(|(known, _)| *known == pair);
+            known.map_or(Address::of(received.source), |(_, address)| *address)
+        } else {
+            Address::of(received.source)
+        };
+        let from = (pair, source);
         let listeners = self.peers.get(&from).map_or(0, Vec::len);
         if listeners == 0 {
-            self.pairs.count_foreign(pair);
+            if self.pairs.count_foreign(pair, now) {
+                self.pairs.keep_away(pair, &self.known(pair), now);
+            }
+            return;
         }
+        let at = received.stamp.and_then(|stamp| self.clocks.stamp(stamp, now)).unwrap_or(now);
         for number in 0..listeners {
             let listener = self.peers.get(&from).and_then(|listeners| listeners.get(number));
             let Some((id, peer)) = listener.copied() else { break };
@@ -257,10 +277,29 @@ impl<'a> Worker<'a> {
             let elsewhere = link.local.is_some_and(|local| {
                 received.destination.is_some_and(|to| !to.is_multicast() && to.to_canonical() != local)
             });
-            if !elsewhere {
-                link.association.receive(Packet { bytes, peer, received: at }, now);
-                self.settle(id, now);
+            if elsewhere {
+                continue;
             }
+            link.association.receive(Packet { bytes, peer, received: at }, now);
+            // What is to be sent or told is so at once; the rest once for all packets that were read together: to
+            // publish a thousand sessions for each packet that was refused is what a flood would want.
+            if link.association.has_news() {
+                self.settle(id, now);
+            } else if !std::mem::replace(&mut link.unsettled, true) {
+                self.unsettled.push(id);
+            }
+        }
+    }
+
+    /// The addresses of a pair's sessions.
+    fn known(&self, pair: PairId) -> Vec<IpAddr> {
+        self.peers.keys().filter(|(id, _)| *id == pair).map(|(_, address)| address.ip).collect()
+    }
+
+    /// A pair's sessions are others than before: those are let in while strangers are kept away.
+    fn admit(&mut self, pair: PairId) {
+        if self.pairs.keeps_away(pair) && !crate::planted::bug("filter-not-updated") {
+            self.pairs.admit(pair, &self.known(pair));
         }
     }
 
@@ -290,6 +329,7 @@ impl<'a> Worker<'a> {
         if self.pairs.is_wanting() {
             self.check_sockets(now);
         }
+        self.pairs.tick(now);
         if self.routes_changed && now.since(self.routes_followed) >= ROUTES_PAUSE {
             (self.routes_changed, self.routes_followed) = (false, now);
             self.follow_interfaces();
@@ -309,6 +349,7 @@ impl<'a> Worker<'a> {
     /// After anything happened to a link: sends, publishes, sets its timer, wakes who waited.
     fn settle(&mut self, id: LinkId, now: LocalTime) {
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.unsettled = false;
         link.transmit(&mut self.pairs, &self.clocks, now);
         link.publish(&self.pairs, &self.clocks, now);
         self.schedule(id);

@@ -246,6 +246,27 @@ fn a_restart_is_found_at_the_third_sample() {
 }
 
 #[test]
+fn samples_made_up_beside_a_clock_that_goes_on_are_no_step() {
+    for by in [7e9, -7e9, 60e6] {
+        let mut link = Link::wired(21);
+        link.run(20);
+        link.look();
+        for number in 0..80 {
+            // Any number of them, that agree, between two of the clock's own.
+            for _ in 0..10 {
+                link.advance(1_000_000 + number);
+                let remote = PtpTime::clamped(i128::from(link.truth(by)));
+                let outcome = link.estimator.pair(SyncPair { local: link.local(), remote }, link.local());
+                assert_eq!(outcome, Outcome { stepped: false, outlier: true }, "{by}");
+            }
+            link.sync();
+        }
+        assert_eq!((link.steps, link.outside), (0, 0), "{by}");
+        assert!(link.error(0.99) < 100e3, "{by}: {}", link.error(0.99));
+    }
+}
+
+#[test]
 fn a_step_back_is_found_within_three_seconds_and_widens_the_bound_before() {
     for seed in 1..=4 {
         let mut link = Link::wifi(seed);

@@ -43,6 +43,9 @@ const NEVER: f64 = 1e-30;
 const STEP_SAMPLES: usize = 3;
 /// How far those may lie apart, ns: a beacon interval and some.
 const STEP_SPREAD: f64 = 150e6;
+/// How long such a run must last at least, s: a Sync interval and some, so that of a clock that goes on as before a
+/// sample falls in between, and packets that somebody replays or makes up are no step beside it.
+const STEP_LASTS: f64 = 0.15;
 /// A step by less is left to the line to follow, ns.
 const LEAST_STEP: f64 = 1e6;
 /// An exchange and a pair no further apart than this, a Sync interval and some, make a round trip, s.
@@ -106,6 +109,8 @@ pub(super) struct Track {
     /// Samples in a row that lie where only a step puts them.
     pending: [(LocalTime, PtpTime); STEP_SAMPLES],
     pending_len: usize,
+    /// When the first of them came.
+    pending_since: LocalTime,
     /// Since when all samples have been too late to be an accident: meanwhile the line coasts.
     hold: Option<f64>,
     /// How many of them the delays were learned from.
@@ -137,6 +142,7 @@ impl Track {
             up,
             pending: [(local, remote); STEP_SAMPLES],
             pending_len: 0,
+            pending_since: local,
             hold: None,
             hold_own: 0,
             hold_gap: 0.0,
@@ -177,7 +183,8 @@ impl Track {
         let sigma = variance.max(0.0).sqrt();
         let r = point.y - floor;
         let young = if self.down.seen < YOUNG { YOUNG_LATE } else { 0.0 };
-        if r > STEP + 5.0 * sigma + young || r.abs() > FAR {
+        let far = r > STEP + 5.0 * sigma + young || r.abs() > FAR;
+        if far && !crate::planted::bug("absurd-times-taken") {
             return self.far_sample(local, remote, r, now);
         }
         self.pending_len = 0;
@@ -243,12 +250,17 @@ impl Track {
 
     /// A sample where no network can put it: three in a row are a step.
     fn far_sample(&mut self, local: LocalTime, remote: PtpTime, r: f64, now: LocalTime) -> Verdict {
+        if self.pending_len == 0 {
+            self.pending_since = local;
+        }
         self.pending.rotate_left(1);
         self.pending[STEP_SAMPLES - 1] = (local, remote);
         self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
         let ys = self.pending.map(|(local, remote)| self.point(local, remote).y);
         let spread = ys.into_iter().fold(f64::MIN, f64::max) - ys.into_iter().fold(f64::MAX, f64::min);
-        if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD {
+        let lasts = local.since(self.pending_since).nanos() as f64 * 1e-9 >= STEP_LASTS
+            || crate::planted::bug("step-at-once");
+        if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD && lasts {
             return Verdict::Step(self.restart(self.pending));
         }
         // The line may be wrong by as much as this, and by the delay of the sample itself.

@@ -100,7 +100,9 @@ pub fn session_status(clock: &ClockOffset, status: &Status) -> ptpbmca_session_s
         steps: status.counters.steps,
         send_errors: status.send_errors,
         advice: status.advice.as_ptr(),
-        reserved: [0; 8],
+        refused_flood: status.counters.refused(Refusal::Flood),
+        kernel_drops: status.kernel_drops,
+        reserved: [0; 6],
     }
 }
 

@@ -274,7 +274,7 @@ pub struct ptpbmca_message_counts {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ptpbmca_refusal_counts {
-    /// From an address of no session of this port pair.
+    /// From an address of no session of this port pair. In a flood of those the kernel keeps them away: see kernel_drops.
     pub wrong_source: u64,
     /// From the receiver's address, but another clock than the one listened to.
     pub wrong_identity: u64,
@@ -362,8 +362,13 @@ pub struct ptpbmca_session_status {
     pub send_errors: u64,
     /// One sentence: what was heard, what is missing, what to check. Static.
     pub advice: *const c_char,
+    /// Packets refused because more of their kind came in a second than any clock sends.
+    pub refused_flood: u64,
+    /// Packets to the ports that the kernel dropped: from other addresses while a flood of those is kept away, or because
+    /// the socket's buffer was full. For which reason, it does not tell; 0 where it tells nothing. Counted once a second.
+    pub kernel_drops: u64,
     /// Zero. Room to grow.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 6],
 }
 
 #[cfg(test)]
@@ -396,5 +401,6 @@ mod tests {
         assert_eq!(size_of::<ptpbmca_session_status>(), 536);
         assert_eq!(offset_of!(ptpbmca_session_status, received), 152);
         assert_eq!(offset_of!(ptpbmca_session_status, advice), 464);
+        assert_eq!(offset_of!(ptpbmca_session_status, kernel_drops), 480);
     }
 }

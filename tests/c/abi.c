@@ -161,7 +161,9 @@ FIELD(ptpbmca_session_status, delay_resp_used, 440, 8);
 FIELD(ptpbmca_session_status, steps, 448, 8);
 FIELD(ptpbmca_session_status, send_errors, 456, 8);
 FIELD(ptpbmca_session_status, advice, 464, 8);
-FIELD(ptpbmca_session_status, reserved, 472, 64);
+FIELD(ptpbmca_session_status, refused_flood, 472, 8);
+FIELD(ptpbmca_session_status, kernel_drops, 480, 8);
+FIELD(ptpbmca_session_status, reserved, 488, 48);
 
 SIZE(ptpbmca_result, 4);
 SIZE(ptpbmca_clock, 4);

@@ -93,7 +93,7 @@ int main(void)
     F(announced_priority1) F(announced_priority2) F(announced_clock_class) F(announced_clock_accuracy)
     F(announced_variance) F(announced_steps_removed) F(announced_time_source) F(reserved8) F(announced_grandmaster_id)
     F(received) F(sent) F(refused) F(pairs) F(delay_req_answered) F(delay_resp_used) F(steps) F(send_errors) F(advice)
-    F(reserved)
+    F(refused_flood) F(kernel_drops) F(reserved)
     END
     return holes;
 }

@@ -102,14 +102,17 @@ fn a_late_follow_up_of_the_old_grandmaster_is_no_second_handover() {
     world.run(INTERVAL);
     world.receiver.offset += 250 * MS;
     world.receiver.timeline = Some(APPLE_TV);
-    world.serve(INTERVAL);
+    world.serve(2 * INTERVAL);
     assert_eq!((world.epoch(), world.grandmaster()), (1, APPLE_TV));
+    let refused = world.refused(Refusal::Outlier);
     world.hear(&late);
     assert_eq!((world.epoch(), world.grandmaster()), (1, APPLE_TV));
-    assert_eq!(world.refused(Refusal::Outlier), 1);
+    assert_eq!(world.refused(Refusal::Outlier), refused + 1);
     world.serve(3 * SECOND);
     assert_eq!(world.grandmasters_told().len(), 1);
-    assert_eq!((world.epoch(), world.longest_wrong), (1, 0));
+    assert_eq!(world.epoch(), 1);
+    // The first of the new grandmaster's pairs waits for the second.
+    assert!(world.longest_wrong <= INTERVAL, "{}", world.longest_wrong);
 }
 
 #[test]
@@ -167,19 +170,19 @@ fn an_announce_that_takes_its_word_back_was_no_handover() {
 #[test]
 fn what_a_correction_means_outlives_a_handover_but_not_the_receiver() {
     let mut world = World::locked(RolePolicy::Auto);
-    world.receiver.answers = Answers::Minus(230 * MS);
+    world.receiver.answers = Answers::Minus(330 * MS);
     // One answer of the old timeline is under way when the new one begins.
-    world.receiver.turnaround = 200 * MS;
+    world.receiver.turnaround = 300 * MS;
     world.serve(3 * SECOND);
     assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
     let unrequested = world.refused(Refusal::Unrequested);
     world.receiver.offset += 7 * MS;
     world.receiver.timeline = Some(APPLE_TV);
-    world.serve(INTERVAL);
+    world.serve(2 * INTERVAL);
     assert_eq!(world.refused(Refusal::Unrequested), unrequested + 1);
     assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
     world.receiver.answers = Answers::Never;
-    world.run(SECOND);
+    world.run(2_100 * MS);
     world.receiver.identity.clock = APPLE_TV;
     world.serve(INTERVAL);
     assert_eq!(world.association.correction_sign(), None);

@@ -185,8 +185,9 @@ fn a_flood_costs_a_bounded_outbox() {
     let mut association = Association::new(config(RolePolicy::Auto), Span::from_nanos(SERVED), at(START));
     let ask = Receiver::homepod().message(1, 0, Body::PdelayReq { origin: Timestamp::default() });
     let ask = wire::encode(&ask);
-    for _ in 0..10_000 {
-        association.receive(Packet { bytes: &ask, peer: 0, received: at(START) }, at(START));
+    for ms in 0..10_000 {
+        let now = at(START + ms * MS);
+        association.receive(Packet { bytes: &ask, peer: 0, received: now }, now);
     }
     assert_eq!(association.outbox.len(), OUTBOX);
     // What was dropped was not counted as sent.

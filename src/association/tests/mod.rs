@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answering;
+mod attacks;
 mod exchanges;
 mod handover;
 mod hostile;

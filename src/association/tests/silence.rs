@@ -152,10 +152,10 @@ fn one_that_locked_and_never_came_to_lead_keeps_its_role_past_the_watchdog() {
     let mut world = World::locked(RolePolicy::Auto);
     world.run(10 * SECOND);
     assert_eq!(world.state(), (Role::Following, SyncState::Holdover));
-    // Also when its timeline was begun anew in between: one pair of another grandmaster, and silence.
+    // Also when its timeline was begun anew in between: two pairs of another grandmaster, and silence.
     let mut world = World::locked(RolePolicy::Auto);
     world.receiver.timeline = Some(APPLE_TV);
-    world.serve(INTERVAL);
+    world.serve(2 * INTERVAL);
     assert_eq!(world.association.sync_state(), SyncState::Acquiring);
     world.run(10 * SECOND);
     assert_eq!(world.state(), (Role::Following, SyncState::Acquiring));

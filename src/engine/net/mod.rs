@@ -9,6 +9,8 @@ mod system;
 #[path = "windows.rs"]
 mod system;
 
+pub mod filter;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -105,19 +107,20 @@ pub struct Endpoint {
     pub stamps: SendStamps,
     /// The port it is bound to; 0 if the system does not say.
     pub bound: u16,
+    /// What the kernel had dropped when it was last asked.
+    pub dropped: u32,
 }
 
 impl Endpoint {
     fn new(socket: Socket, port: Port, ipv6: bool, sends: bool) -> Self {
         let stamped = timestamp::enable(&socket, ipv6);
-        // A smaller buffer only loses packets sooner.
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        system::enlarge_buffer(&socket, RECEIVE_BUFFER);
         let dual = ipv6 && sends && matches!(socket.only_v6(), Ok(false));
         let socket = UdpSocket::from_std(socket.into());
         #[cfg(unix)]
         super::forks::opened(std::os::fd::AsRawFd::as_raw_fd(&socket));
         let bound = socket.local_addr().map_or(0, |address| address.port());
-        Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default(), bound }
+        Self { socket, port, ipv6, dual, sends, stamped, stamps: SendStamps::default(), bound, dropped: 0 }
     }
 
     /// Whether this socket can send to `to`.

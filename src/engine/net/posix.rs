@@ -49,6 +49,23 @@ pub fn is_same(socket: &UdpSocket, descriptor: i64) -> bool {
     theirs.is_some() && theirs == file(socket.as_raw_fd())
 }
 
+/// Makes the receive buffer this large, or as large as the system lets it be: beyond net.core.rmem_max only with
+/// CAP_NET_ADMIN. A smaller one only loses packets sooner.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn enlarge_buffer(socket: &Socket, bytes: usize) {
+    use crate::engine::timestamp::set_option;
+    let size = i32::try_from(bytes).unwrap_or(i32::MAX);
+    if set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size).is_err() {
+        let _ = socket.set_recv_buffer_size(bytes);
+    }
+}
+
+/// Makes the receive buffer this large, or as large as the system lets it be.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn enlarge_buffer(socket: &Socket, bytes: usize) {
+    let _ = socket.set_recv_buffer_size(bytes);
+}
+
 /// With this option off, a socket hears only groups that it joined itself, on the interface where it did.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn only_own_groups(socket: &Socket) {

@@ -49,6 +49,11 @@ fn borrow(descriptor: i64) -> Option<BorrowedSocket<'static>> {
     Some(unsafe { BorrowedSocket::borrow_raw(raw) })
 }
 
+/// Makes the receive buffer this large, or as large as the system lets it be.
+pub fn enlarge_buffer(socket: &Socket, bytes: usize) {
+    let _ = socket.set_recv_buffer_size(bytes);
+}
+
 /// Nothing to do: a socket hears only groups that it joined itself.
 pub fn only_own_groups(_: &Socket) {}
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::super::clock;
-use super::super::link::{Callback, Event, Link, SessionRun};
+use super::super::link::{Callback, Event, Link, SessionRun, Telling};
 use super::super::net::{self, Address};
 use super::super::pairs::PairId;
 use super::super::published::Published;
@@ -47,17 +47,20 @@ impl Worker<'_> {
             }
             None => self.link(pair, local, &spec, now),
         };
+        // Before anything is sent, or the answer would not come in.
+        self.admit(pair);
         self.sessions.insert(id, link_id);
         let Some(link) = self.links.get_mut(&link_id) else { return Err(Error::of(ErrorKind::Internal)) };
         let timeline = link.association.timeline(now);
-        let foreign_before = self.pairs.status(pair).map_or(0, |status| status.foreign);
+        let before = self.pairs.status(pair);
         link.sessions.push(SessionRun {
             id,
             published,
             callback,
             wall: spec.wall,
             epochs: 0_u32.wrapping_sub(timeline.conversion.epoch),
-            foreign_before,
+            foreign_before: before.map_or(0, |status| status.foreign),
+            dropped_before: before.map_or(0, |status| status.dropped),
         });
         let timeline = link.publish_clock(&self.pairs, &self.clocks, now);
         // The others learn nothing new; this one starts with what is so already.
@@ -156,7 +159,9 @@ impl Worker<'_> {
             peers: spec.peers.clone(),
             sessions: Vec::new(),
             scheduled: None,
+            unsettled: false,
             send_errors: 0,
+            told: Telling::default(),
         };
         self.links.insert(id, Box::new(link));
         id
@@ -192,5 +197,6 @@ impl Worker<'_> {
             }
         }
         self.pairs.release(pair, self.poll.registry());
+        self.admit(pair);
     }
 }

@@ -234,6 +234,7 @@ const fn refusal_key(why: Refusal) -> &'static str {
         Refusal::Unrequested => "unrequested",
         Refusal::Implausible => "implausible",
         Refusal::Outlier => "outlier",
+        Refusal::Flood => "flood",
     }
 }
 
