@@ -11,6 +11,7 @@ mod module;
 mod net;
 mod pairs;
 mod published;
+mod queue;
 mod routes;
 mod timer;
 mod timestamp;
@@ -22,18 +23,17 @@ pub use link::{Callback, Event};
 pub use net::{is_link_local, Address, PairSpec};
 pub use published::{Published, Status};
 
-use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::Waker;
-use parking_lot::Mutex;
 
 use crate::association;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::LocalTime;
+use queue::{Ended, Queue};
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -95,8 +95,7 @@ enum Command {
 }
 
 struct Shared {
-    /// `None` once the worker has ended: nothing is taken any more.
-    commands: Mutex<Option<VecDeque<Command>>>,
+    commands: Queue<Command>,
     waker: Waker,
 }
 
@@ -120,25 +119,31 @@ pub fn on_worker() -> bool {
 }
 
 impl Engine {
-    /// Starts the worker. `on_panic` is called on it should it panic, after which it ends.
+    /// Starts the worker. `on_panic` is called on it should it panic or lose its poll, after which it
+    /// ends.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the system refuses a thread, [`ErrorKind::Network`] if it refuses the descriptors.
     pub fn start(on_panic: fn()) -> Result<Self> {
-        module::stay_loaded();
         let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
         let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
-        let shared = Arc::new(Shared { commands: Mutex::new(Some(VecDeque::new())), waker });
+        let shared = Arc::new(Shared { commands: Queue::new(), waker });
         let mine = Arc::clone(&shared);
         let run = move || {
             IS_WORKER.with(|is| is.set(true));
             leave_signals_to_the_host();
+            // Here, and not before: only the worker writes to the log (see the locks in the session room). Who starts the
+            // first session waits until the worker has opened it, and does not unload the library meanwhile.
+            module::stay_loaded();
             let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(poll, &mine).run()));
-            if ended.is_err() {
+            if !matches!(ended, Ok(Ok(()))) {
                 on_panic();
             }
-            // Drops what was still to be done, so that those who wait for it learn that it will not be.
-            mine.commands.lock().take();
+            if matches!(ended, Ok(Err(_))) {
+                // Keeps the waker from being closed.
+                std::mem::forget(Arc::clone(&mine));
+            }
+            mine.commands.end();
         };
         let thread =
             std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
@@ -158,7 +163,7 @@ impl Engine {
 
     /// Whether the worker still takes commands.
     pub fn is_alive(&self) -> bool {
-        self.shared.commands.lock().is_some()
+        self.shared.commands.is_open()
     }
 
     /// Ends the worker, and waits until it has.
@@ -171,11 +176,9 @@ impl Engine {
 
 impl Handle {
     fn command(&self, command: Command) -> Result<()> {
-        match &mut *self.0.commands.lock() {
-            Some(queue) => queue.push_back(command),
-            None => return Err(Error::of(ErrorKind::Internal)),
-        }
-        self.0.waker.wake().map_err(|error| refused("waking the worker", &error))
+        // A worker that cannot be woken comes by itself (worker::HEARTBEAT), to obey or to find that it is at its end.
+        let wake = || drop(self.0.waker.wake());
+        self.0.commands.put(command, wake).map_err(|Ended| Error::of(ErrorKind::Internal))
     }
 
     /// Opens a session; returns once its first messages are sent.

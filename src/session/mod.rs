@@ -1,11 +1,21 @@
 //! Sessions: how they start, are waited for and stop, in a process that may fork.
+//!
+//! Locks, of the whole library:
+//! 1. `ENGINE` here, held while a worker is started, or ended and waited for.
+//! 2. The queue to the worker (`engine::queue`), held to put in or take out; it may be taken while `ENGINE` is held.
+//!
+//! and two that are never held together with any of these or each other: a slot's status, for the time of a copy, and the
+//! log callback's (`ffi::log_bridge`), while that callback runs. A worker is waited for with `ENGINE` held, so it must
+//! never want it: what would take it gives WOULD_DEADLOCK on the worker first. Only the worker writes to the log, so no
+//! callback runs on a thread that holds a lock of the library; and nobody who waits for an answer of the worker holds one.
 
+mod lease;
 mod reads;
 mod slot;
 
+pub use lease::Read;
 pub use reads::{
-    anchor, local_now, local_time, offset, receiver_now, receiver_time, status, Anchor, ClockOffset, Read,
-    Reading,
+    anchor, local_now, local_time, offset, receiver_now, receiver_time, status, Anchor, ClockOffset, Reading,
 };
 pub use slot::{Token, MAX_SESSIONS, SLOT_BYTES};
 
@@ -17,7 +27,8 @@ use crate::config::{Config, LocalClock};
 use crate::engine::{self, clock, Awaited, Callback, Engine, Event, Handle, Status, Waited};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Span;
-use slot::{fail_sessions, reserve, Phase};
+use lease::Closing;
+use slot::{fail_sessions, reserve};
 
 struct Running {
     engine: Engine,
@@ -28,7 +39,8 @@ struct Running {
 /// The worker, while there are sessions; and the number of the last one.
 static ENGINE: Mutex<(Option<Running>, u64)> = Mutex::new((None, 0));
 
-/// This process is a child of one that had used the library: locks and the worker are its parent's.
+/// This process is a child of one that had used the library: locks and the worker are its parent's. Relaxed: it is set
+/// before the child has a second thread, and never cleared.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts a session; `callback` gets its token. Waits for the role to be settled as configured.
@@ -49,14 +61,14 @@ pub fn start(
     let spec = config.resolve(receiver)?;
     guard_forks();
     let (token, slot, generation) = reserve()?;
-    let (handle, number) = join_engine().inspect_err(|_| slot.retire(generation))?;
-    slot.wall.store(config.local_clock == LocalClock::Realtime, Ordering::Relaxed);
-    slot.engine.store(number, Ordering::Relaxed);
-    *slot.published.status.lock() = None;
-    slot.change(generation, Phase::Reserved, Phase::Live);
+    let (handle, number) = join_engine().inspect_err(|_| slot.lease.retire(generation))?;
+    slot.begin(generation, config.local_clock == LocalClock::Realtime, number);
     if let Err(error) = handle.open(token.id(), spec, &slot.published, callback(token)) {
-        slot.retire(generation);
-        leave_engine(number);
+        // Unless it is stopped already, by somebody who had the token from a callback before the worker failed.
+        if slot.lease.close(generation).is_some() {
+            slot.lease.retire(generation);
+            leave_engine(number);
+        }
         return Err(error);
     }
     if config.ready_timeout_ms > 0 {
@@ -73,20 +85,20 @@ pub fn stop(token: Token) -> Read<()> {
         return Ok(());
     }
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation).or_else(|kind| if kind == ErrorKind::Internal { Ok(()) } else { Err(kind) })?;
+    slot.lease
+        .check(generation)
+        .or_else(|kind| if kind == ErrorKind::Internal { Ok(()) } else { Err(kind) })?;
     if engine::on_worker() {
         return Err(ErrorKind::WouldDeadlock);
     }
-    let number = slot.engine.load(Ordering::Relaxed);
-    let closed = if slot.change(generation, Phase::Live, Phase::Closing) {
-        handle(number).and_then(|handle| handle.close(token.id())).map_err(|error| error.kind)
-    } else if slot.change(generation, Phase::Failed, Phase::Closing) {
+    // Or somebody else stops it.
+    let Closing { engine: number, failed } = slot.lease.close(generation).ok_or(ErrorKind::NoSession)?;
+    let closed = if failed {
         Err(ErrorKind::Internal)
     } else {
-        // Somebody else stops it.
-        return Err(ErrorKind::NoSession);
+        handle(number).and_then(|handle| handle.close(token.id())).map_err(|error| error.kind)
     };
-    slot.retire(generation);
+    slot.lease.retire(generation);
     leave_engine(number);
     closed
 }
@@ -94,16 +106,16 @@ pub fn stop(token: Token) -> Read<()> {
 /// Waits until a session is synchronised, at most so many milliseconds.
 pub fn await_sync(token: Token, timeout_ms: u32) -> Read<()> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation)?;
+    let number = slot.lease.engine(generation)?;
     if engine::on_worker() {
         return Err(ErrorKind::WouldDeadlock);
     }
     let deadline = clock::monotonic().plus(Span::from_millis(i64::from(timeout_ms)));
-    let waited = handle(slot.engine.load(Ordering::Relaxed))
+    let waited = handle(number)
         .and_then(|handle| handle.wait(token.id(), Awaited::Synchronized, deadline))
         .map_err(|error| error.kind);
     // The session may have been stopped meanwhile, and its engine and its slot with it: that is no bug of the library.
-    slot.check(generation)?;
+    slot.lease.check(generation)?;
     match waited? {
         Waited::Happened => Ok(()),
         Waited::TimedOut => Err(ErrorKind::Timeout),
