@@ -12,6 +12,8 @@ LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+# Empty: where the Python of this host looks below PREFIX.
+PYTHONDIR ?=
 
 .PHONY: all demo test soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
 .PHONY: doc docs clean
@@ -32,11 +34,12 @@ $(OUT)/libptpbmca.so: build.rs $(shell find src -name '*.rs')
 	$(MAKE) lib
 
 # Library, header, pkg-config and CMake files, and the tool with its manual where it was built. Uninstall takes the same
-# PREFIX, LIBDIR, INCLUDEDIR and DESTDIR, and removes exactly that.
+# PREFIX, LIBDIR, INCLUDEDIR, PYTHONDIR and DESTDIR, and removes exactly that.
 install uninstall: export OUT := $(OUT)
 install uninstall: export PREFIX := $(PREFIX)
 install uninstall: export LIBDIR := $(LIBDIR)
 install uninstall: export INCLUDEDIR := $(INCLUDEDIR)
+install uninstall: export PYTHONDIR := $(PYTHONDIR)
 install uninstall: export DESTDIR := $(DESTDIR)
 install: $(OUT)/libptpbmca.so
 	sh packaging/install.sh install

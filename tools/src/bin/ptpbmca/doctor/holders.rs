@@ -21,6 +21,11 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Whether it has the port on one address of this host, not on all of them.
+    pub fn has_one_address(&self) -> bool {
+        !self.address.ip().is_unspecified()
+    }
+
     /// In a few words.
     pub fn words(&self) -> String {
         match (&self.name, self.pid) {
