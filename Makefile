@@ -15,8 +15,8 @@ INCLUDEDIR ?= $(PREFIX)/include
 # Empty: where the Python of this host looks below PREFIX.
 PYTHONDIR ?=
 
-.PHONY: all demo test soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
-.PHONY: doc docs clean
+.PHONY: all demo test soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows
+.PHONY: examples header lint doc docs clean
 
 all: lib
 
@@ -91,6 +91,11 @@ check-targets:
 check-windows:
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	bash tests/windows/run.sh $(OUT)
+
+# Runs every example, every way to install and every check of the headers from a fresh clone, and writes docs/examples.md.
+# Debian, root; about ten minutes.
+examples:
+	bash tests/examples.sh
 
 # Writes include/ptpbmca.h anew from src/ffi.
 header:
