@@ -80,7 +80,7 @@ say "# Examples, and what they print" "" \
     "$PRETTY_NAME $(uname -m), $(rustc -V | cut -d ' ' -f 1-2), $(gcc --version | head -n 1), $(clang --version | head -n 1 | sed 's/ *$//')," \
     "Python $(python3 -V | cut -d ' ' -f 2), Node.js $(node -v), $(luajit -v 2>&1 | cut -d ' ' -f 1-2)," \
     "$(cmake --version | head -n 1), npm $(npm -v)."
-make -s lib tool >"$work/built" 2>&1 || { tail -n 20 "$work/built" >&2; exit 1; }
+{ make -s lib tool && cargo build -q --release -p ptpbmca-sim --example receiver; } >"$work/built" 2>&1 || { tail -n 20 "$work/built" >&2; exit 1; }
 
 part build "From a clone" && shell 12 "git clone -q ptpbmca && cd ptpbmca   # from wherever it is" "make -s demo 2>/dev/null"
 
@@ -203,7 +203,7 @@ if part doctor "The doctor's five sentences"; then
     say "Ports held:" ""
     expected=4 shell 4 \
         "python3 -c 'import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind((\"127.0.0.1\", 10319)); time.sleep(5)' &" \
-        "sleep 1; $doctor | tail -n 1; exit \${PIPESTATUS[0]}"
+        "sleep 1; $doctor | tail -n 1; status=\${PIPESTATUS[0]}; kill %1; exit \$status"
     say "Unprivileged:" ""
     expected=5 shell 4 "setpriv --reuid 65534 --regid 65534 --clear-groups target/release/ptpbmca doctor 127.0.0.2 | tail -n 1; exit \${PIPESTATUS[0]}"
     say "A receiver that only announces:" ""
@@ -214,7 +214,7 @@ if part doctor "The doctor's five sentences"; then
     say "A healthy one:" ""
     # shellcheck disable=SC2086
     simulate $ports --peer 127.0.0.1
-    shell 4 "$doctor | tail -n 1"
+    shell 4 "$doctor | tail -n 1; exit \${PIPESTATUS[0]}"
     silence
     say "As a test:" ""
     shell 12 "cargo test -q -p ptpbmca-tools --test tool doctor 2>/dev/null"
