@@ -82,7 +82,7 @@ say "# Examples, and what they print" "" \
     "$(cmake --version | head -n 1), npm $(npm -v)."
 { make -s lib tool && cargo build -q --release -p ptpbmca-sim --example receiver; } >"$work/built" 2>&1 || { tail -n 20 "$work/built" >&2; exit 1; }
 
-part build "From a clone" && shell 12 "git clone -q ptpbmca && cd ptpbmca   # from wherever it is" "make -s demo 2>/dev/null"
+part build "The demo" && shell 12 "make -s demo 2>/dev/null"
 
 # --- Languages ---------------------------------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ if part install "Installed, and used outside of the tree"; then
     outside="mkdir -p ~/player && cd ~/player && cp ~/prefix/share/doc/ptpbmca/examples/follow.c ."
     say "### pkg-config, shared" ""
     shell 6 "$outside" "export PKG_CONFIG_PATH=~/prefix/lib/pkgconfig" \
-        "cc follow.c \$(pkg-config --cflags --libs ptpbmca) -Wl,-rpath,\$HOME/prefix/lib -o shared" "ldd shared | grep ptpbmca" \
+        "cc follow.c \$(pkg-config --cflags --libs ptpbmca) -Wl,-rpath,\$HOME/prefix/lib -o shared" "ldd shared | grep -o 'libptpbmca.*[^ ]* (' | tr -d '('" \
         "./shared $follow"
     say "### pkg-config, the archive" ""
     shell 6 "cd ~/player && export PKG_CONFIG_PATH=~/prefix/lib/pkgconfig" \
@@ -162,7 +162,7 @@ EOF
     shell 20 "make -s deb | grep -o '[^/]*\\.deb'" "dpkg -i target/release/deb/*.deb >/dev/null" \
         "mkdir -p ~/packaged && cd ~/packaged && cp /usr/share/doc/libptpbmca-dev/examples/follow.c ." \
         "cc follow.c \$(pkg-config --cflags --libs ptpbmca) -o follow && ldd follow | grep -o '.*ptpbmca[^(]*'" "./follow $follow" \
-        "python3 -c 'import ptpbmca; print(ptpbmca.version())'"
+        "/usr/bin/python3 -c 'import ptpbmca; print(ptpbmca.version())'"
     say "### README's C++ program" "" "With the packages, the ports of real receivers, and root:" ""
     # In a namespace of its own, where nobody else has the ports.
     awk '/^```cpp$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$work/packaged/two.cpp"

@@ -263,6 +263,31 @@ EOF
     PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$prefix/share/doc/ptpbmca/bindings/python $guard python3 program.py "$version"
 }
 
+# What README and the host guide show whole is accepted as it stands there.
+documented() {
+    need python3
+    for page in README.md docs/host-guide.md; do
+        for language in c cpp python; do
+            awk -v name="$work/shown-$(basename $page .md)" -v begin="\`\`\`$language" -v suffix=".$language" '
+                $0 == begin { on = 1; file = name "-" ++count suffix; printf "" >file; next }
+                /^```$/ { on = 0 }
+                on { print >file }' "$prefix/share/doc/ptpbmca/$page"
+        done
+    done
+    checked=0
+    for file in "$work"/shown-*; do
+        case $file in
+        # shellcheck disable=SC2086
+        *.c) $CC -std=c99 $warnings -I"$prefix/include" -fsyntax-only "$file" ;;
+        # shellcheck disable=SC2086
+        *.cpp) have "$CXX" || continue; $CXX -std=c++17 $warnings -I"$prefix/include" -fsyntax-only "$file" ;;
+        *.python) python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$file" ;;
+        esac || return 1
+        checked=$((checked + 1))
+    done
+    [ $checked -ge 4 ] || { echo "only $checked programs found"; return 1; }
+}
+
 # What is read is there too, and every link in it leads somewhere.
 documents() {
     documents=$prefix/share/doc/ptpbmca
@@ -460,6 +485,7 @@ run install-cmake with_cmake
 run install-python with_python
 run install-modules with_modules
 run install-documents documents
+run install-documented documented
 run install-cargo-c with_cargo_c
 run activation activation
 run activation-privileged activation_privileged
