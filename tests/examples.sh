@@ -2,7 +2,8 @@
 # examples.sh [PAGE]: clones this tree, runs every example, every way to install, the checks of the headers, the doctor and
 # the other systems, and writes the commands with what they print to PAGE (docs/examples.md). `make examples` calls it.
 # Debian, root: packages are installed and removed, and ports below 1024 used in a network namespace. Fails if a command
-# does; about ten minutes. ONLY="name ..." runs those parts, and writes to standard output.
+# does; about ten minutes. CARGO_TARGET_DIR, where set, is the clone's target directory, so that dependencies need not be
+# compiled again. ONLY="name ..." runs those parts, and writes to standard output.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 page=${1:-$root/docs/examples.md}
@@ -13,6 +14,7 @@ chmod 755 "$work"
 # Commands name what they make below ~, so that they are the same anywhere.
 export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" npm_config_cache="$HOME/.npm"
 export HOME="$work" LC_ALL=C.UTF-8
+compiled=${CARGO_TARGET_DIR:-}
 unset CARGO_TARGET_DIR MAKEFLAGS MAKELEVEL MFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH PTPBMCA_LIBRARY
 receiver=
 finish() {
@@ -74,6 +76,7 @@ silence() {
 
 git clone -q "$root" "$work/ptpbmca" || exit 1
 cd "$work/ptpbmca" || exit 1
+[ -z "$compiled" ] || ln -s "$compiled" target
 . /etc/os-release
 say "# Examples, and what they print" "" \
     "Written by \`make examples\`, which runs all of it from a fresh clone; what is long is shortened where it says so." \

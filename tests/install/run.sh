@@ -3,58 +3,14 @@
 # the source tree, runs it, and removes it again. Says for each: PASS, FAIL with why, or SKIP with why. Fails if any does.
 # Tests named after BUILD_DIR are the only ones run. Binds 127.0.41.x.
 set -u
-[ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [TEST...]" >&2; exit 2; }
-out=$(cd "$1" && pwd) || exit 2
-shift
-wanted=" $* "
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-CC=${CC:-cc}
-CXX=${CXX:-c++}
+. "$(dirname "$0")/../runner.sh"
 CARGO_TARGET_DIR=$(dirname "$out")
 export CARGO_TARGET_DIR
 unset MAKEFLAGS MAKELEVEL MFLAGS DESTDIR PREFIX LIBDIR INCLUDEDIR PYTHONDIR PKG_CONFIG_PATH LD_LIBRARY_PATH
-work=$(mktemp -d)
 # Somebody without privileges runs programs from there.
 chmod 755 "$work"
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
 warnings="-Wall -Wextra -Wpedantic -Werror"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-# Long enough for a packaging step on a loaded machine; a test that hangs is a failure, and the others are still run.
-patience=150
-guard=
-command -v timeout >/dev/null && guard="timeout -k 5 $patience"
-failures=0
-begun_all=$(date +%s)
-
-# run NAME COMMAND...: runs it and says how it went, with what it printed where that says more.
-run() {
-    name=$1
-    shift
-    case $wanted in
-    "  " | *" $name "*) ;;
-    *) return ;;
-    esac
-    begun=$(date +%s)
-    ("$@") >"$work/output" 2>&1
-    status=$?
-    why=$(grep -m 1 'error: ' "$work/output") || why=$(tail -n 1 "$work/output")
-    case $status in
-    0) echo "PASS $name ($(($(date +%s) - begun)) s)" ;;
-    77) echo "SKIP $name: $why" ;;
-    *)
-        echo "FAIL $name: ${why:-exit status $status}"
-        [ "$(wc -l <"$work/output")" -le 1 ] || tail -n 30 "$work/output" | sed "s/^/     /"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
-need() {
-    for tool; do have "$tool" || { echo "no $tool here"; exit 77; }; done
-}
 
 # made TARGET VARIABLE...: the Makefile's target, with what is in BUILD_DIR.
 made() { make -s -C "$root" OUT="$out" "$@"; }
@@ -495,5 +451,4 @@ run deb-build deb_builds
 run deb-use deb_works
 run uninstall removed
 
-echo "$(($(date +%s) - begun_all)) s in all, $failures failed"
-[ $failures -eq 0 ]
+conclude
