@@ -154,13 +154,6 @@ EOF
     say "### Python, from the installation" ""
     shell 6 "cd ~/player" "export PYTHONPATH=\$(dirname ~/prefix/lib/python3*/*-packages/ptpbmca.py)" \
         "python3 ~/prefix/share/doc/ptpbmca/examples/follow.py $follow"
-    if command -v cargo-cinstall >/dev/null 2>&1; then
-        say "### cargo-c" ""
-        shell 8 "cargo cinstall -q --release -p ptpbmca --prefix=\$HOME/cargo-c --libdir=lib" \
-            "cd ~/cargo-c && find . ! -type d | sort" \
-            "cd ~/player && export PKG_CONFIG_PATH=~/cargo-c/lib/pkgconfig" \
-            "cc follow.c \$(pkg-config --cflags --libs ptpbmca) -Wl,-rpath,\$HOME/cargo-c/lib -o by-cargo-c" "./by-cargo-c $follow"
-    fi
     say "### Debian packages" ""
     shell 20 "make -s deb | grep -o '[^/]*\\.deb'" "dpkg -i target/release/deb/*.deb >/dev/null" \
         "mkdir -p ~/packaged && cd ~/packaged && cp /usr/share/doc/libptpbmca-dev/examples/follow.c ." \
@@ -186,6 +179,18 @@ EOF
     say ""
     shell 4 "dpkg --purge python3-ptpbmca ptpbmca-tools libptpbmca-dev libptpbmca0 >/dev/null" \
         "make -s uninstall PREFIX=~/prefix && find ~/prefix ! -type d | wc -l"
+    silence
+fi
+
+if command -v cargo-cinstall >/dev/null 2>&1 && part cargo-c "Installed by cargo-c"; then
+    # shellcheck disable=SC2086
+    simulate $ports --skew-ppm 37.5 --duration 300
+    follow="127.0.0.2 --local 127.0.0.1 --ports 10319 10320 --seconds 2"
+    shell 20 "cargo cinstall --release -p ptpbmca --prefix=\$HOME/cargo-c --libdir=lib >~/said 2>&1" \
+        "cd ~/cargo-c && find . ! -type d | sort"
+    shell 6 "export PKG_CONFIG_PATH=~/cargo-c/lib/pkgconfig" \
+        "cc examples/follow.c \$(pkg-config --cflags --libs ptpbmca) -Wl,-rpath,\$HOME/cargo-c/lib -o ~/by-cargo-c" \
+        "~/by-cargo-c $follow"
     silence
 fi
 
