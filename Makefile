@@ -12,9 +12,11 @@ LINK := -L$(OUT) -lptpbmca -Wl,-rpath,$(abspath $(OUT))
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+# Empty: where the Python of this host looks below PREFIX.
+PYTHONDIR ?=
 
-.PHONY: all demo test loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
-.PHONY: doc docs clean
+.PHONY: all demo test loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows
+.PHONY: examples header lint doc docs clean
 
 all: lib
 
@@ -32,11 +34,12 @@ $(OUT)/libptpbmca.so: build.rs $(shell find src -name '*.rs')
 	$(MAKE) lib
 
 # Library, header, pkg-config and CMake files, and the tool with its manual where it was built. Uninstall takes the same
-# PREFIX, LIBDIR, INCLUDEDIR and DESTDIR, and removes exactly that.
+# PREFIX, LIBDIR, INCLUDEDIR, PYTHONDIR and DESTDIR, and removes exactly that.
 install uninstall: export OUT := $(OUT)
 install uninstall: export PREFIX := $(PREFIX)
 install uninstall: export LIBDIR := $(LIBDIR)
 install uninstall: export INCLUDEDIR := $(INCLUDEDIR)
+install uninstall: export PYTHONDIR := $(PYTHONDIR)
 install uninstall: export DESTDIR := $(DESTDIR)
 install: $(OUT)/libptpbmca.so
 	sh packaging/install.sh install
@@ -92,6 +95,11 @@ check-targets:
 check-windows:
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	bash tests/windows/run.sh $(OUT)
+
+# Runs every example, every way to install and every check of the headers from a fresh clone, and writes docs/examples.md.
+# Debian, root; about ten minutes.
+examples:
+	bash tests/examples.sh
 
 # Writes include/ptpbmca.h anew from src/ffi.
 header:

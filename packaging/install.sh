@@ -3,7 +3,8 @@
 # and `make uninstall` call it.
 #
 # From the environment: OUT, PREFIX (/usr/local), LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DESTDIR (put before
-# every path, named in no file), LIBS_PRIVATE (what a program that links the archive links too).
+# every path, named in no file), PYTHONDIR (where Python looks for modules), LIBS_PRIVATE (what a program that links the
+# archive links too).
 set -eu
 case ${1-} in
 install | uninstall) what=$1 ;;
@@ -15,7 +16,15 @@ PREFIX=${PREFIX%/}
 LIBDIR=${LIBDIR:-$PREFIX/lib}
 INCLUDEDIR=${INCLUDEDIR:-$PREFIX/include}
 DESTDIR=${DESTDIR:-}
-for directory in "$PREFIX" "$LIBDIR" "$INCLUDEDIR"; do
+# Where the Python of this host looks below the prefix; a prefix that it does not know is laid out as its own one.
+[ -n "${PYTHONDIR:-}" ] || PYTHONDIR=$(python3 - "$PREFIX" 2>/dev/null <<'EOF'
+import site, sys
+
+known = [path for path in site.getsitepackages() if path.startswith(sys.argv[1] + "/")]
+print(known[0] if known else "%s/lib/python%d.%d/site-packages" % (sys.argv[1], *sys.version_info[:2]))
+EOF
+) || PYTHONDIR=$PREFIX/lib/python3/site-packages
+for directory in "$PREFIX" "$LIBDIR" "$INCLUDEDIR" "$PYTHONDIR"; do
     case $directory in
     '' | /*) ;;
     *) echo "$0: not an absolute path: $directory" >&2; exit 2 ;;
@@ -108,6 +117,18 @@ filled() {
     put 644 "$work/$3" "$2"
 }
 
+# put_tree SOURCE DIRECTORY: all files of a directory of ours, as they lie there, but what tools leave behind.
+put_tree() {
+    (cd "$1" && find . -name node_modules -prune -o -name __pycache__ -prune -o -type f -print) >"$work/files"
+    while IFS= read -r file; do
+        case $file in
+        ./*/*) put 644 "$1/$file" "$2/$(dirname "${file#./}")" ;;
+        *) put 644 "$1/$file" "$2" ;;
+        esac
+    done <"$work/files"
+    [ "$what" = install ] || [ ! -d "$DESTDIR$2" ] || find "$DESTDIR$2" -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
+
 # own DIRECTORY: one that is named after the library goes when it is empty. The others may have been there before.
 own() { [ "$what" = install ] || rmdir "$DESTDIR$1" 2>/dev/null || true; }
 
@@ -158,8 +179,16 @@ if [ "$what" = uninstall ] || [ -e "$OUT/ptpbmca" ]; then
     put 644 packaging/completions/ptpbmca.fish "$share/fish/vendor_completions.d"
 fi
 
-for file in README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT; do put 644 "$file" "$share/doc/ptpbmca"; done
-for file in examples/*.c examples/*.cpp examples/*.m packaging/systemd/player.socket packaging/systemd/player.service; do
+# Python finds its module by itself; the other bindings are files to copy, beside the documents.
+put 644 bindings/python/ptpbmca.py "$PYTHONDIR"
+# Headers lie elsewhere than in the source tree.
+sed "s|](include/|]($(up "$share/doc/ptpbmca")/include/|g" README.md >"$work/README.md"
+put 644 "$work/README.md" "$share/doc/ptpbmca"
+for file in CHANGELOG.md LICENSE-APACHE LICENSE-MIT; do put 644 "$file" "$share/doc/ptpbmca"; done
+put_tree docs "$share/doc/ptpbmca/docs"
+put_tree bindings "$share/doc/ptpbmca/bindings"
+for file in examples/*.c examples/*.cpp examples/*.m examples/*.py packaging/systemd/player.socket \
+    packaging/systemd/player.service; do
     [ ! -e "$file" ] || put 644 "$file" "$share/doc/ptpbmca/examples"
 done
 own "$share/doc/ptpbmca/examples"

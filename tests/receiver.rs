@@ -30,15 +30,8 @@ fn ports() -> (u16, u16) {
     (event, event + 1)
 }
 
-fn receiver((event_port, general_port): (u16, u16)) -> ptpbmca_sim::Config {
-    ptpbmca_sim::Config {
-        addresses: vec![IpAddr::V4(RECEIVER).into()],
-        event_port,
-        general_port,
-        peers: vec![IpAddr::V4(SENDER).into()],
-        skew_ppb: 23_000,
-        ..ptpbmca_sim::Config::default()
-    }
+fn receiver(ports: (u16, u16)) -> ptpbmca_sim::Config {
+    ptpbmca_sim::Config { skew_ppb: 23_000, ..ptpbmca_sim::Config::on_loopback(ports) }
 }
 
 /// Local times count in the clock that the simulation's truth is told in.

@@ -1,7 +1,8 @@
 """ptpbmca: what time it is on the AirPlay 2 receiver you play to.
 
 One file without a build step: it calls the shared library through ctypes. The library is the one that the environment
-variable PTPBMCA_LIBRARY names, else one beside this file, else the system's libptpbmca.so.0.
+variable PTPBMCA_LIBRARY names, else one beside this file, else the one that was installed with it (in a directory above
+this file, or in lib there), else the system's libptpbmca.so.0.
 
     import ptpbmca
 
@@ -209,9 +210,15 @@ def _load() -> ctypes.CDLL:
     else:
         names = ["libptpbmca.so.0", "libptpbmca.so"]
     here = os.path.dirname(os.path.abspath(__file__))
-    for name in names:
-        if os.path.exists(os.path.join(here, name)):
-            return ctypes.CDLL(os.path.join(here, name))
+    places = [here]
+    # PREFIX/lib/python3.11/site-packages has PREFIX/lib above it, PREFIX/share/doc/ptpbmca/bindings/python PREFIX.
+    for _ in range(6):
+        here = os.path.dirname(here)
+        places += [here, os.path.join(here, "lib")]
+    for place in places:
+        for name in names:
+            if os.path.exists(os.path.join(place, name)):
+                return ctypes.CDLL(os.path.join(place, name))
     try:
         return ctypes.CDLL(names[0])
     except OSError as error:

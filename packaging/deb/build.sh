@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh OUT: makes Debian packages of what was built in OUT, in OUT/deb: libptpbmca0, libptpbmca-dev, and ptpbmca-tools
-# where the tool was built. Needs dpkg-deb, objdump and strip; root is not needed. `make deb` calls it.
+# build.sh OUT: makes Debian packages of what was built in OUT, in OUT/deb: libptpbmca0, libptpbmca-dev, python3-ptpbmca, and
+# ptpbmca-tools where the tool was built. Needs dpkg-deb, objdump and strip; root is not needed. `make deb` calls it.
 #
 # DEBFULLNAME and DEBEMAIL name the maintainer; DEB_BUILD_OPTIONS=nostrip keeps the debug information.
 set -eu
@@ -27,7 +27,8 @@ packages=$OUT/deb
 rm -rf "$packages"
 mkdir -p "$packages"
 
-PREFIX=/usr LIBDIR=/usr/lib/$multiarch INCLUDEDIR=/usr/include DESTDIR=$stage sh packaging/install.sh install >/dev/null
+PREFIX=/usr LIBDIR=/usr/lib/$multiarch INCLUDEDIR=/usr/include PYTHONDIR=/usr/lib/python3/dist-packages \
+    DESTDIR=$stage sh packaging/install.sh install >/dev/null
 
 # --- What the binaries contain and need -------------------------------------------------------------------------------
 
@@ -83,7 +84,8 @@ package() {
         s|@needs@|$needed|" "packaging/deb/$1.control" >"$tree/DEBIAN/control"
     (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"
     find "$tree" -newermt "@$SOURCE_DATE_EPOCH" -print0 | xargs -0r touch -h -d "@$SOURCE_DATE_EPOCH"
-    dpkg-deb --root-owner-group --build "$tree" "$packages/${1}_${version}_$architecture.deb"
+    dpkg-deb --root-owner-group --build "$tree" \
+        "$packages/${1}_${version}_$(sed -n 's/^Architecture: //p' "$tree/DEBIAN/control").deb"
 }
 
 # move PACKAGE FILE...: from the stage into a package; what is not there stays away.
@@ -127,10 +129,21 @@ if [ -e "$stage/usr/bin/ptpbmca" ]; then
     package ptpbmca-tools ptpbmca-tools
 fi
 
+needed="libptpbmca0 (>= $crate_version), python3 (>= 3.8)"
+move python3-ptpbmca "$stage/usr/lib/python3"
+# What Python compiles beside the module goes with it.
+mkdir -p "$work/python3-ptpbmca/DEBIAN"
+printf '#!/bin/sh\nset -e\npy3compile -p python3-ptpbmca\n' >"$work/python3-ptpbmca/DEBIAN/postinst"
+printf '#!/bin/sh\nset -e\npy3clean -p python3-ptpbmca\n' >"$work/python3-ptpbmca/DEBIAN/prerm"
+chmod 755 "$work/python3-ptpbmca/DEBIAN/postinst" "$work/python3-ptpbmca/DEBIAN/prerm"
+package python3-ptpbmca ptpbmca
+
 # The rest is what one builds with.
 needed=
 mkdir -p "$stage/usr/share/doc/libptpbmca-dev"
-mv "$stage/usr/share/doc/ptpbmca/examples" "$stage/usr/share/doc/ptpbmca/README.md" "$stage/usr/share/doc/libptpbmca-dev/"
+for part in README.md docs examples bindings; do
+    mv "$stage/usr/share/doc/ptpbmca/$part" "$stage/usr/share/doc/libptpbmca-dev/"
+done
 rm -rf "$stage/usr/share/doc/ptpbmca"
 mv "$stage" "$work/libptpbmca-dev"
 package libptpbmca-dev ptpbmca

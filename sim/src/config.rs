@@ -213,6 +213,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// One at 127.0.0.2 with these ports, which serves 127.0.0.1 from the start on: what most tests want.
+    pub fn on_loopback((event_port, general_port): (u16, u16)) -> Self {
+        let peers = vec![Host::from(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+        Self { event_port, general_port, peers, ..Self::default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

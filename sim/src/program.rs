@@ -14,7 +14,8 @@ use std::time::Duration;
 
 /// What `--help` says; the program is called `receiver` in it.
 pub const USAGE: &str = "\
-A simulated AirPlay 2 receiver: serves the PTP clock of a HomePod, and prints the truth about it.
+A simulated AirPlay 2 receiver: serves the PTP clock of a HomePod, and prints the truth about it. Who follows it on the
+same host needs an address of its own there, such as 127.0.0.1 (local_address).
 
 usage: receiver [options]                                        times in seconds unless the name says ms
 
@@ -118,12 +119,20 @@ fn run(options: Options) -> io::Result<()> {
     let several = count > 1;
     let configs = (0..count).map(|index| numbered(&config, index, count)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = configs.iter().map(|config| config.addresses[0].ip).collect();
+    // Who is named as a peer has an address already.
+    let loopback = config.peers.is_empty() && names.iter().all(|name| name.is_ipv4() && name.is_loopback());
     // A reader that has gone away does not stop the clock.
     let sink = Box::new(move |index: usize, line: &Line| {
         let _ = if several { writeln!(lines, "{} {line}", names[index]) } else { writeln!(lines, "{line}") };
     });
     let fleet = Fleet::spawn(configs, sink).map_err(explain)?;
     let _ = writeln!(io::stdout(), "ready");
+    if loopback {
+        // The wildcard address, which is the default at the other end, is not free beside ours.
+        eprintln!(
+            "follow it from another address of this host: --local 127.0.0.1, in a program local_address"
+        );
+    }
     signals.wait(duration);
 
     let mut sum = Counters::default();

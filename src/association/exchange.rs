@@ -69,7 +69,8 @@ impl Exchanges {
         self.slots = [None; SLOTS];
     }
 
-    /// What the correction was proven to mean.
+    /// What the correction was proven to mean: tests ask.
+    #[cfg(test)]
     pub fn proven(&self) -> Option<CorrectionSign> {
         self.proven
     }

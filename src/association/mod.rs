@@ -12,7 +12,6 @@ mod roles;
 mod serving;
 
 pub use counters::{Counters, Refusal};
-pub use exchange::CorrectionSign;
 
 use std::collections::VecDeque;
 
@@ -457,11 +456,6 @@ impl Association {
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// What the receiver's Delay_Resp turned out to mean by their correctionField; `None` until one proved it.
-    pub fn correction_sign(&self) -> Option<CorrectionSign> {
-        self.exchanges.proven()
     }
 
     /// What the receiver announced last.

@@ -7,7 +7,7 @@ use super::types::{
     ptpbmca_result, ptpbmca_session, ptpbmca_session_status,
 };
 use super::types::{PTPBMCA_ERR_INVALID_ARGUMENT, PTPBMCA_ERR_NO_SESSION, PTPBMCA_OK};
-use super::{convert, guarded, handle, log_bridge, put, result, token};
+use super::{convert, growth, guarded, handle, log_bridge, put, result, token};
 use crate::config::Config;
 use crate::engine::{clock, Callback};
 use crate::error::{Error, ErrorKind};
@@ -28,13 +28,11 @@ pub unsafe extern "C" fn ptpbmca_config_init(
     config: *mut ptpbmca_config,
     struct_size: u32,
 ) -> ptpbmca_result {
-    if config.is_null() || !convert::is_config_size(struct_size) {
+    if config.is_null() || !growth::is_config_size(struct_size) {
         return PTPBMCA_ERR_INVALID_ARGUMENT;
     }
     // SAFETY: the caller's promise: so many bytes are valid for writing.
-    unsafe { config.cast::<u8>().write_bytes(0, struct_size as usize) };
-    // SAFETY: no version is smaller than this one.
-    unsafe { put(config, convert::default_config(struct_size)) };
+    unsafe { growth::write_over(config.cast(), struct_size as usize, &convert::default_config(struct_size)) };
     PTPBMCA_OK
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, CStr};
 
+use super::growth;
 use super::types::{
     ptpbmca_anchor_time, ptpbmca_clock_offset, ptpbmca_config, ptpbmca_error, ptpbmca_message_counts,
     ptpbmca_refusal_counts, ptpbmca_result, ptpbmca_session_status,
@@ -19,12 +20,6 @@ use crate::wire::MessageType;
 
 /// Longest address text read: eight IPv6 addresses with interface names are far shorter.
 const MAX_ADDRESS_TEXT: usize = 1_024;
-
-/// Largest struct_size believed: a caller's version that is newer by far more than it can be.
-const MAX_STRUCT_SIZE: u32 = 1_024;
-
-/// Size of the first version of the config; there is no smaller one.
-const FIRST_CONFIG_SIZE: usize = std::mem::size_of::<ptpbmca_config>();
 
 pub fn clock_offset(offset: &ClockOffset) -> ptpbmca_clock_offset {
     ptpbmca_clock_offset {
@@ -168,14 +163,6 @@ pub fn default_config(struct_size: u32) -> ptpbmca_config {
     }
 }
 
-/// Whether a caller may have a config of this size: that of this version, or of a newer one, which is padded as this one.
-pub fn is_config_size(struct_size: u32) -> bool {
-    let size = struct_size as usize;
-    size >= FIRST_CONFIG_SIZE
-        && struct_size <= MAX_STRUCT_SIZE
-        && size.is_multiple_of(std::mem::align_of::<ptpbmca_config>())
-}
-
 /// Copies a caller's config, of whatever version: the part that both know over the defaults; what this version does not
 /// know must be zero.
 ///
@@ -184,24 +171,21 @@ pub fn is_config_size(struct_size: u32) -> bool {
 pub unsafe fn read_config(config: *const ptpbmca_config) -> Result<ptpbmca_config> {
     // SAFETY: struct_size is the first field of every version.
     let struct_size = unsafe { config.cast::<u32>().read_unaligned() };
-    if !is_config_size(struct_size) {
+    if !growth::is_config_size(struct_size) {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
             "struct_size is that of no version: call ptpbmca_config_init() with sizeof(ptpbmca_config) first.",
         ));
     }
-    let known = std::mem::size_of::<ptpbmca_config>();
-    let rest = (struct_size as usize).saturating_sub(known);
-    // SAFETY: the caller's promise, and `known + rest` is at most struct_size.
-    let rest = unsafe { std::slice::from_raw_parts(config.cast::<u8>().add(known), rest) };
-    if rest.iter().any(|byte| *byte != 0) {
+    let mut known = default_config(struct_size);
+    // SAFETY: the caller's promise; every bit pattern is a config, since its fields are integers and pointers.
+    if !unsafe { growth::read_over(config.cast(), struct_size as usize, &mut known) } {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
             "The config sets a field that this version of the library does not have: use a newer library.",
         ));
     }
-    // SAFETY: as above; every bit pattern is a config, since its fields are integers and pointers.
-    Ok(unsafe { config.read_unaligned() })
+    Ok(known)
 }
 
 /// Understands a config's numbers and strings; the callback stays with the caller.

@@ -3,6 +3,7 @@
 
 pub mod calls;
 mod convert;
+mod growth;
 mod log_bridge;
 pub mod realtime;
 pub mod types;

@@ -62,17 +62,6 @@ static ptpbmca_error refused(const char *receiver, const ptpbmca_config *config,
     return error;
 }
 
-static ptpbmca_session *started(const char *receiver, const ptpbmca_config *config)
-{
-    ptpbmca_session *session = NULL;
-    ptpbmca_error error;
-    ptpbmca_result result = ptpbmca_start(receiver, config, &session, &error);
-    if (result != PTPBMCA_OK)
-        FAIL("start(\"%s\") gives %s: %s", receiver, ptpbmca_result_name(result), error.message);
-    CHECK(session != NULL);
-    return session;
-}
-
 static void names_and_messages(void)
 {
     static const char *const names[] = {

@@ -44,20 +44,16 @@ static void on_event(void *user_data, ptpbmca_session *session, ptpbmca_event ev
         FAIL("an event callback in the child");
 }
 
-static ptpbmca_session *started(const char *receiver, ptpbmca_role_policy role)
+static ptpbmca_session *started_as(const char *receiver, ptpbmca_role_policy role)
 {
     static pid_t parent;
     ptpbmca_config config = loopback(LOCAL, PORT);
-    ptpbmca_session *session;
-    ptpbmca_error error;
     parent = getpid();
     config.role = role;
     config.on_event = on_event;
     config.user_data = &parent;
     GIVES(ptpbmca_set_log_callback(on_log, &parent, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
-    if (ptpbmca_start(receiver, &config, &session, &error) != PTPBMCA_OK)
-        FAIL("start: %s", error.message);
-    return session;
+    return started(receiver, &config);
 }
 
 static void in_the_child(ptpbmca_session *session)
@@ -99,10 +95,10 @@ static void in_the_child(ptpbmca_session *session)
 
 static void forking(void)
 {
-    ptpbmca_session *session = started("127.0.19.2", PTPBMCA_ROLE_LEAD), *stale;
+    ptpbmca_session *session = started_as("127.0.19.2", PTPBMCA_ROLE_LEAD), *stale;
     ptpbmca_session_status before, after;
     pid_t child;
-    stale = started("127.0.19.4", PTPBMCA_ROLE_FOLLOW);
+    stale = started_as("127.0.19.4", PTPBMCA_ROLE_FOLLOW);
     stop(stale);
     GIVES(ptpbmca_status(session, &before), PTPBMCA_OK);
     child = fork();
@@ -125,14 +121,14 @@ static void forking(void)
     EVENTUALLY(ptpbmca_status(session, &after) == PTPBMCA_OK && after.sent.sync > before.sent.sync + 2, 5);
     CHECK(after.clock.synchronized && after.clock.epoch == before.clock.epoch);
     stop(session);
-    session = started("127.0.19.2", PTPBMCA_ROLE_LEAD);
+    session = started_as("127.0.19.2", PTPBMCA_ROLE_LEAD);
     stop(session);
 }
 
 /* A child that lives long must not keep the ports: the parent may want them again. */
 static void ports_after_fork(void)
 {
-    ptpbmca_session *session = started("127.0.19.2", PTPBMCA_ROLE_LEAD);
+    ptpbmca_session *session = started_as("127.0.19.2", PTPBMCA_ROLE_LEAD);
     int runs[2], end[2];
     char byte;
     pid_t child;
@@ -147,7 +143,7 @@ static void ports_after_fork(void)
     }
     CHECK(read(runs[0], &byte, 1) == 1);
     stop(session);
-    session = started("127.0.19.2", PTPBMCA_ROLE_LEAD);
+    session = started_as("127.0.19.2", PTPBMCA_ROLE_LEAD);
     stop(session);
     close(end[1]);
     ends_well(child, "a child that outlives the sessions");
@@ -177,7 +173,7 @@ static void *restless(void *argument)
 static void forking_amid(void)
 {
     pthread_t threads[2];
-    ptpbmca_session *session = started("127.0.19.5", PTPBMCA_ROLE_LEAD);
+    ptpbmca_session *session = started_as("127.0.19.5", PTPBMCA_ROLE_LEAD);
     for (int i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, restless, (void *)(uintptr_t)i);
     for (int i = 0; i < 40; i++) {
@@ -224,8 +220,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1) {
         pthread_t thread;
-        ptpbmca_session *session = started("127.0.19.6", PTPBMCA_ROLE_LEAD);
-        started("127.0.19.7", PTPBMCA_ROLE_AUTO);
+        ptpbmca_session *session = started_as("127.0.19.6", PTPBMCA_ROLE_LEAD);
+        started_as("127.0.19.7", PTPBMCA_ROLE_AUTO);
         if (!strcmp(argv[1], "exit-reading"))
             for (int i = 0; i < 2; i++)
                 pthread_create(&thread, NULL, reading, session);

@@ -25,15 +25,6 @@ static int bound(const char *address, int port)
     return fd;
 }
 
-static ptpbmca_session *started(const char *receiver, const ptpbmca_config *config)
-{
-    ptpbmca_session *session = NULL;
-    ptpbmca_error error;
-    if (ptpbmca_start(receiver, config, &session, &error) != PTPBMCA_OK)
-        FAIL("%s", error.message);
-    return session;
-}
-
 static ptpbmca_error refused(const char *receiver, const ptpbmca_config *config, ptpbmca_result expected)
 {
     ptpbmca_session *session;

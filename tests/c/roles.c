@@ -16,15 +16,6 @@ static int64_t magnitude(int64_t value)
     return value < 0 ? -value : value;
 }
 
-static ptpbmca_session *started(const char *receiver, const ptpbmca_config *config)
-{
-    ptpbmca_session *session = NULL;
-    ptpbmca_error error;
-    if (ptpbmca_start(receiver, config, &session, &error) != PTPBMCA_OK)
-        FAIL("%s", error.message);
-    return session;
-}
-
 /* How far a leading session's times are from its local clock's, moved by `difference`. */
 static int64_t leading_error(const ptpbmca_session *session, int64_t difference)
 {

@@ -3,59 +3,15 @@
 # libptpbmca.a, examples/receiver), runs them, and says for each: PASS, FAIL with why, or SKIP with why. Fails if any does.
 # Tests named after BUILD_DIR are the only ones run.
 set -u
-[ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [TEST...]" >&2; exit 2; }
-out=$(cd "$1" && pwd) || exit 2
-shift
-wanted=" $* "
-here=$(cd "$(dirname "$0")" && pwd)
-include=$here/../../include
+. "$(dirname "$0")/../runner.sh"
+shown=yes
+include=$root/include
 cd "$here" || exit 2
-CC=${CC:-cc}
-work=$(mktemp -d)
 # Where the tests put what the simulated receivers say: gone with the rest, also after a failure.
 export TMPDIR="$work"
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
 warnings="-Wall -Wextra -Wpedantic -Werror"
 flags="-std=c11 -O1 -g $warnings -I$include -pthread"
 link="-L$out -lptpbmca -Wl,-rpath,$out"
-# So long may one test take; a test that hangs is a failure, and the others are still run.
-patience=150
-guard=
-command -v timeout >/dev/null && guard="timeout -k 5 $patience"
-failures=0
-begun_all=$(date +%s)
-
-# verdict NAME STATUS OUTPUT SECONDS: the one line about a test, and what it printed where that says more.
-verdict() {
-    # The compiler's first error, or else the last line.
-    why=$(grep -m 1 'error: ' "$3") || why=$(tail -n 1 "$3" 2>/dev/null)
-    case $2 in
-    0) echo "PASS $1 ($4 s)"; sed "s/^/     /" "$3" ;;
-    77) echo "SKIP $1: $why" ;;
-    124 | 137) echo "FAIL $1: hangs"; tail -n 30 "$3" | sed "s/^/     /"; failures=$((failures + 1)) ;;
-    *)
-        echo "FAIL $1: ${why:-exit status $2}"
-        [ "$(wc -l <"$3")" -le 1 ] || tail -n 30 "$3" | sed "s/^/     /"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
-# run NAME COMMAND...: runs it and gives the verdict.
-run() {
-    name=$1
-    shift
-    case $wanted in
-    "  " | *" $name "*) ;;
-    *) return ;;
-    esac
-    begun=$(date +%s)
-    ("$@") >"$work/output" 2>&1
-    verdict "$name" $? "$work/output" $(($(date +%s) - begun))
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
 
 # compile NAME [FLAG...]: builds a test, linked to the library.
 compile() {
@@ -166,7 +122,7 @@ sanitized() {
 }
 
 receiver=$out/examples/receiver
-[ -x "$receiver" ] || { echo "FAIL: there is no $receiver: build the simulated receiver first"; exit 1; }
+simulator
 
 run abi-header abi_header
 run abi-values abi_values
@@ -191,5 +147,4 @@ run race-valgrind memcheck race slow
 run callbacks-valgrind memcheck callbacks slow
 run follow-valgrind memcheck follow "$receiver" 4
 
-echo "$(($(date +%s) - begun_all)) s in all, $failures failed"
-[ $failures -eq 0 ]
+conclude

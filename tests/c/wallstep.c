@@ -150,15 +150,13 @@ static ptpbmca_clock_offset offset_of(const ptpbmca_session *session)
     return offset;
 }
 
-static ptpbmca_session *started(const char *receiver, ptpbmca_role_policy role, ptpbmca_clock clock)
+static ptpbmca_session *synchronized(const char *receiver, ptpbmca_role_policy role, ptpbmca_clock clock)
 {
     ptpbmca_config config = loopback(LOCAL, PORT);
-    ptpbmca_session *session = NULL;
-    ptpbmca_error error;
+    ptpbmca_session *session;
     config.role = role;
     config.local_clock = clock;
-    if (ptpbmca_start(receiver, &config, &session, &error) != PTPBMCA_OK)
-        FAIL("%s", error.message);
+    session = started(receiver, &config);
     GIVES(ptpbmca_await_sync(session, 15000), PTPBMCA_OK);
     return session;
 }
@@ -214,8 +212,8 @@ static void following(const char *program)
                                    "--peer",    LOCAL,        "--skew-ppm",   "25",    NULL};
     const int64_t steps[] = {hour, -2 * hour, 3000000, -3000000, hour};
     struct receiver receiver = receiver_start(program, options);
-    ptpbmca_session *wall = started("127.0.24.2", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_REALTIME);
-    ptpbmca_session *audio = started("127.0.24.2", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_MONOTONIC);
+    ptpbmca_session *wall = synchronized("127.0.24.2", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_REALTIME);
+    ptpbmca_session *audio = synchronized("127.0.24.2", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_MONOTONIC);
     char what[80];
     becomes_right(wall, NULL, &receiver, "before any step");
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -257,7 +255,7 @@ static void holding_over(const char *program)
     const char *const options[] = {"--address",    "127.0.24.3", "--event-port",  "22619", "--general-port", "22620",
                                    "--silence-at", "3",          "--silence-for", "60",    NULL};
     struct receiver receiver = receiver_start(program, options);
-    ptpbmca_session *wall = started("127.0.24.3", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_REALTIME);
+    ptpbmca_session *wall = synchronized("127.0.24.3", PTPBMCA_ROLE_AUTO, PTPBMCA_CLOCK_REALTIME);
     uint32_t epoch;
     EVENTUALLY(offset_of(wall).sync_state == PTPBMCA_SYNC_HOLDOVER, 20);
     pause_ms(200);
@@ -332,8 +330,8 @@ static void leading(void)
     const int64_t steps[] = {hour, -2 * hour, 300000000, hour - 300000000};
     int tap = wiretap();
     int64_t first, sum = 0, begun = atomic_load(&wall_step);
-    ptpbmca_session *wall = started("127.0.24.9", PTPBMCA_ROLE_LEAD, PTPBMCA_CLOCK_REALTIME);
-    ptpbmca_session *audio = started("127.0.24.9", PTPBMCA_ROLE_LEAD, PTPBMCA_CLOCK_MONOTONIC);
+    ptpbmca_session *wall = synchronized("127.0.24.9", PTPBMCA_ROLE_LEAD, PTPBMCA_CLOCK_REALTIME);
+    ptpbmca_session *audio = synchronized("127.0.24.9", PTPBMCA_ROLE_LEAD, PTPBMCA_CLOCK_MONOTONIC);
     /* It starts equal to the wall clock, the stepped one that the library sees. */
     CHECK(nearly(offset_of(wall).offset_ns, 0));
     first = told_minus_wall(wall);

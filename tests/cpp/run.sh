@@ -3,57 +3,13 @@
 # BUILD_DIR (libptpbmca.so, libptpbmca.so.0, examples/receiver), runs them, and says for each: PASS, FAIL with why, or
 # SKIP with why. Fails if any does. Tests named after BUILD_DIR are the only ones run.
 set -u
-[ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [TEST...]" >&2; exit 2; }
-out=$(cd "$1" && pwd) || exit 2
-shift
-wanted=" $* "
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../runner.sh"
 include=$root/include
 cd "$here" || exit 2
-work=$(mktemp -d)
 # Where the tests put what the simulated receivers say: gone with the rest, also after a failure.
 export TMPDIR="$work"
-simulated=
-trap '[ -z "$simulated" ] || kill "$simulated" 2>/dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 link="-L$out -lptpbmca -Wl,-rpath,$out"
-# So long may one test take; a test that hangs is a failure, and the others are still run.
-guard=
-command -v timeout >/dev/null && guard="timeout -k 5 150"
-failures=0
-begun_all=$(date +%s)
-
-# run NAME COMMAND...: runs it and gives the verdict: one line, and what it printed where that says more.
-run() {
-    name=$1
-    shift
-    case $wanted in
-    "  " | *" $name "*) ;;
-    *) return ;;
-    esac
-    begun=$(date +%s)
-    ("$@") >"$work/output" 2>&1
-    status=$?
-    # The compiler's first error, or else the last line.
-    why=$(grep -m 1 'error: ' "$work/output") || why=$(tail -n 1 "$work/output")
-    case $status in
-    0) echo "PASS $name ($(($(date +%s) - begun)) s)" ;;
-    77) echo "SKIP $name: $why" ;;
-    *)
-        [ $status -ne 124 ] && [ $status -ne 137 ] || why=hangs
-        echo "FAIL $name: ${why:-exit status $status}"
-        [ "$(wc -l <"$work/output")" -le 1 ] || tail -n 30 "$work/output" | sed "s/^/     /"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
-
-# need PROGRAM: ends a test that cannot be run.
-need() { have "$1" || { echo "no $1 here"; exit 77; }; }
 
 # --- Headers, with every warning there is ----------------------------------------------------------------------------
 
@@ -236,8 +192,7 @@ swift_package() {
         (cd "$work" && swift build -Xcc -Iinclude -Xlinker -L"$out")
 }
 
-[ -x "$out/examples/receiver" ] ||
-    { echo "FAIL: there is no $out/examples/receiver: build the simulated receiver first"; exit 1; }
+simulator
 
 run header-gcc c_header gcc
 run header-clang c_header clang
@@ -255,5 +210,4 @@ run example-objc-clang example_objc clang
 run swift-module module
 run swift-package swift_package
 
-echo "$(($(date +%s) - begun_all)) s in all, $failures failed"
-[ $failures -eq 0 ]
+conclude

@@ -3,58 +3,12 @@
 # libptpbmca.so.0, examples/receiver), and says for each test: PASS, FAIL with why, or SKIP with why. Fails if any does.
 # Tests named after BUILD_DIR are the only ones run.
 set -u
-[ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [TEST...]" >&2; exit 2; }
-out=$(cd "$1" && pwd) || exit 2
-shift
-wanted=" $* "
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../runner.sh"
+shown=yes
 cd "$here" || exit 2
-CC=${CC:-cc}
-work=$(mktemp -d)
-trap '[ -z "$receiver" ] || kill $receiver 2>/dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
-receiver=
 export PTPBMCA_LIBRARY="$out/libptpbmca.so"
 # Nothing is left beside the sources.
 export PYTHONDONTWRITEBYTECODE=1
-# So long may one test take; a test that hangs is a failure, and the others are still run.
-patience=90
-guard=
-command -v timeout >/dev/null && guard="timeout -k 5 $patience"
-failures=0
-
-# verdict NAME STATUS OUTPUT: the one line about a test, and what it printed where that says more.
-verdict() {
-    # The first error, or else the last line.
-    why=$([ "$2" = 77 ] || grep -m 1 '[eE]rror[: ]' "$3") || why=
-    why=${why:-$(tail -n 1 "$3" 2>/dev/null)}
-    case $2 in
-    0) echo "PASS $1"; sed "s/^/     /" "$3" ;;
-    77) echo "SKIP $1: $why" ;;
-    *)
-        [ "$2" != 124 ] && [ "$2" != 137 ] || why="hangs"
-        echo "FAIL $1: ${why:-exit status $2}"
-        [ "$(wc -l <"$3")" -le 1 ] || tail -n 30 "$3" | sed "s/^/     /"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
-# run NAME COMMAND...: runs it and gives the verdict.
-run() {
-    name=$1
-    shift
-    case $wanted in
-    "  " | *" $name "*) ;;
-    *) return ;;
-    esac
-    "$@" >"$work/output" 2>&1
-    verdict "$name" $? "$work/output"
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
-need() { have "$1" || { echo "no $1 here"; return 77; }; }
 
 # What C makes of the header, for the others to compare with; it knows every constant of the header.
 c_layout() {
@@ -79,7 +33,6 @@ follows() {
     status=$?
     kill $receiver
     wait $receiver 2>/dev/null
-    receiver=
     [ $status -eq 0 ] || { cat "$work/table" "$work/complaints"; return $status; }
     awk -v titles="state      role                  offset ns   skew ppm   bound us    path us   age ms  epoch   error us" '
         NR == 1 && $0 != titles { print "another first line: " $0; wrong = 1 }
@@ -198,11 +151,12 @@ csharp_follow() {
         LD_LIBRARY_PATH="$out" follows mono "$work/Follow.exe" && LD_LIBRARY_PATH="$out" refuses mono "$work/Follow.exe"
 }
 
-[ -x "$out/examples/receiver" ] || { echo "FAIL: there is no $out/examples/receiver: build the simulated receiver first"; exit 1; }
+simulator
 
 # The others read what this wrote.
+begun=$(date +%s)
 c_layout >"$work/output" 2>&1
-verdict "c-layout" $? "$work/output"
+verdict "c-layout" $? "$work/output" $(($(date +%s) - begun))
 run c-follow c_follow
 run python-layout python_layout
 run python-calls python_calls
@@ -219,5 +173,4 @@ run csharp-layout csharp_layout
 run csharp-calls csharp_calls
 run csharp-follow csharp_follow
 
-echo "$failures failed"
-[ $failures -eq 0 ]
+conclude

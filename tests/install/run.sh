@@ -3,58 +3,14 @@
 # the source tree, runs it, and removes it again. Says for each: PASS, FAIL with why, or SKIP with why. Fails if any does.
 # Tests named after BUILD_DIR are the only ones run. Binds 127.0.41.x.
 set -u
-[ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [TEST...]" >&2; exit 2; }
-out=$(cd "$1" && pwd) || exit 2
-shift
-wanted=" $* "
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-CC=${CC:-cc}
-CXX=${CXX:-c++}
+. "$(dirname "$0")/../runner.sh"
 CARGO_TARGET_DIR=$(dirname "$out")
 export CARGO_TARGET_DIR
-unset MAKEFLAGS MAKELEVEL MFLAGS DESTDIR PREFIX LIBDIR INCLUDEDIR PKG_CONFIG_PATH LD_LIBRARY_PATH
-work=$(mktemp -d)
+unset MAKEFLAGS MAKELEVEL MFLAGS DESTDIR PREFIX LIBDIR INCLUDEDIR PYTHONDIR PKG_CONFIG_PATH LD_LIBRARY_PATH
 # Somebody without privileges runs programs from there.
 chmod 755 "$work"
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
 warnings="-Wall -Wextra -Wpedantic -Werror"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-# Long enough for a packaging step on a loaded machine; a test that hangs is a failure, and the others are still run.
-patience=150
-guard=
-command -v timeout >/dev/null && guard="timeout -k 5 $patience"
-failures=0
-begun_all=$(date +%s)
-
-# run NAME COMMAND...: runs it and says how it went, with what it printed where that says more.
-run() {
-    name=$1
-    shift
-    case $wanted in
-    "  " | *" $name "*) ;;
-    *) return ;;
-    esac
-    begun=$(date +%s)
-    ("$@") >"$work/output" 2>&1
-    status=$?
-    why=$(grep -m 1 'error: ' "$work/output") || why=$(tail -n 1 "$work/output")
-    case $status in
-    0) echo "PASS $name ($(($(date +%s) - begun)) s)" ;;
-    77) echo "SKIP $name: $why" ;;
-    *)
-        echo "FAIL $name: ${why:-exit status $status}"
-        [ "$(wc -l <"$work/output")" -le 1 ] || tail -n 30 "$work/output" | sed "s/^/     /"
-        failures=$((failures + 1))
-        ;;
-    esac
-}
-
-have() { command -v "$1" >/dev/null 2>&1; }
-need() {
-    for tool; do have "$tool" || { echo "no $tool here"; exit 77; }; done
-}
 
 # made TARGET VARIABLE...: the Makefile's target, with what is in BUILD_DIR.
 made() { make -s -C "$root" OUT="$out" "$@"; }
@@ -238,34 +194,67 @@ with_cmake() {
     cmake_builds "$work/linked"
 }
 
-# Through the module, where there is one; it finds the library as any program does.
+# Through the installed module: a Python that is told of its directory finds the library that belongs to it.
 with_python() {
     need python3
     outside
     cat >program.py <<'EOF'
-import ctypes, sys
+import sys
 
-library = ctypes.CDLL("libptpbmca.so.0")
-library.ptpbmca_version.restype = ctypes.c_char_p
-said = library.ptpbmca_version().decode()
-if said != sys.argv[1]:
-    sys.exit("the library says " + said)
-if len(sys.argv) > 2:
-    import ptpbmca
+import ptpbmca
 
-    config = ptpbmca.Config(
-        role=ptpbmca.RolePolicy.LEAD, local_address="127.0.41.1", event_port=22841, general_port=22842
-    )
-    with ptpbmca.Session("127.0.41.3", config) as session:
-        session.await_sync(5000)
-        if session.offset().role != ptpbmca.Role.LEADING:
-            sys.exit("not leading")
+if ptpbmca.version() != sys.argv[1]:
+    sys.exit("the library says " + ptpbmca.version())
+config = ptpbmca.Config(role=ptpbmca.RolePolicy.LEAD, local_address="127.0.41.1", event_port=22841, general_port=22842)
+with ptpbmca.Session("127.0.41.3", config) as session:
+    session.await_sync(5000)
+    if session.offset().role != ptpbmca.Role.LEADING:
+        sys.exit("not leading")
 EOF
-    module=
-    [ ! -e "$root/bindings/python/ptpbmca.py" ] || { cp "$root/bindings/python/ptpbmca.py" . && module=module; }
     unset PTPBMCA_LIBRARY
-    # shellcheck disable=SC2086
-    LD_LIBRARY_PATH=$prefix/lib $guard python3 program.py "$version" $module
+    module=$(find "$prefix" -name ptpbmca.py ! -path '*/share/*')
+    [ -n "$module" ] || { echo "the module is not installed"; return 1; }
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$(dirname "$module") $guard python3 program.py "$version" || return 1
+    # The copy among the documents, too.
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$prefix/share/doc/ptpbmca/bindings/python $guard python3 program.py "$version"
+}
+
+# What README and the host guide show whole is accepted as it stands there.
+documented() {
+    need python3
+    for page in README.md docs/host-guide.md; do
+        for language in c cpp python; do
+            awk -v name="$work/shown-$(basename $page .md)" -v begin="\`\`\`$language" -v suffix=".$language" '
+                $0 == begin { on = 1; file = name "-" ++count suffix; printf "" >file; next }
+                /^```$/ { on = 0 }
+                on { print >file }' "$prefix/share/doc/ptpbmca/$page"
+        done
+    done
+    checked=0
+    for file in "$work"/shown-*; do
+        case $file in
+        # shellcheck disable=SC2086
+        *.c) $CC -std=c99 $warnings -I"$prefix/include" -fsyntax-only "$file" ;;
+        # shellcheck disable=SC2086
+        *.cpp) have "$CXX" || continue; $CXX -std=c++17 $warnings -I"$prefix/include" -fsyntax-only "$file" ;;
+        *.python) python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$file" ;;
+        esac || return 1
+        checked=$((checked + 1))
+    done
+    [ $checked -ge 4 ] || { echo "only $checked programs found"; return 1; }
+}
+
+# What is read is there too, and every link in it leads somewhere.
+documents() {
+    documents=$prefix/share/doc/ptpbmca
+    find "$documents" -name '*.md' >"$work/pages"
+    [ "$(wc -l <"$work/pages")" -ge 8 ] || { cat "$work/pages"; echo "documents are missing"; return 1; }
+    while IFS= read -r page; do
+        grep -o '](\([^)#]*\)' "$page" | sed 's/^](//' | grep -v '^https*:' | while IFS= read -r link; do
+            [ -e "$(dirname "$page")/$link" ] || echo "${page#"$documents"/} leads to $link"
+        done
+    done <"$work/pages" >"$work/broken"
+    [ ! -s "$work/broken" ] || { cat "$work/broken"; echo "links lead nowhere"; return 1; }
 }
 
 # A module map names the header where it lies now.
@@ -387,14 +376,14 @@ deb_builds() {
 }
 
 # purged: the packages are gone, whatever happened.
-purged() { dpkg --purge ptpbmca-tools libptpbmca-dev libptpbmca0 >"$work/purge" 2>&1 || { cat "$work/purge"; return 1; }; }
+purged() { dpkg --purge python3-ptpbmca ptpbmca-tools libptpbmca-dev libptpbmca0 >"$work/purge" 2>&1 || { cat "$work/purge"; return 1; }; }
 
 # shellcheck disable=SC2046
 deb_works() {
     need dpkg pkg-config
     [ "$(id -u)" = 0 ] || { echo "packages are installed by root"; return 77; }
     ls "$work"/libptpbmca0_*.deb >/dev/null 2>&1 || { echo "no packages were built"; return 77; }
-    ! dpkg-query -W -f '${Status}\n' libptpbmca0 libptpbmca-dev ptpbmca-tools 2>/dev/null | grep -q installed ||
+    ! dpkg-query -W -f '${Status}\n' libptpbmca0 libptpbmca-dev ptpbmca-tools python3-ptpbmca 2>/dev/null | grep -q installed ||
         { echo "the packages are installed already, and stay"; return 77; }
     trap 'purged >/dev/null 2>&1' EXIT
     trap 'exit 1' INT TERM
@@ -425,8 +414,12 @@ deb_works() {
         dpkg-shlibdeps -O ./shared 2>shlibdeps | grep -q "libptpbmca0 (>= $version)" ||
             { cat shlibdeps; echo "no dependency on libptpbmca0"; return 1; }
     fi
+    if have python3; then
+        said=$(/usr/bin/python3 -c 'import ptpbmca; print(ptpbmca.version(), ptpbmca.__file__)' 2>&1)
+        [ "$said" = "$version /usr/lib/python3/dist-packages/ptpbmca.py" ] || { echo "Python says: $said"; return 1; }
+    fi
     [ ! -x "$out/ptpbmca" ] || /usr/bin/ptpbmca --help >/dev/null || { echo "the tool does not run"; return 1; }
-    dpkg -L libptpbmca0 libptpbmca-dev | grep ptpbmca >"$work/owned"
+    dpkg -L libptpbmca0 libptpbmca-dev python3-ptpbmca | grep ptpbmca >"$work/owned"
     purged || return 1
     while read -r file; do
         [ ! -e "$file" ] && [ ! -L "$file" ] || { echo "purge leaves $file"; return 1; }
@@ -447,6 +440,8 @@ run install-c++ with_cpp
 run install-cmake with_cmake
 run install-python with_python
 run install-modules with_modules
+run install-documents documents
+run install-documented documented
 run install-cargo-c with_cargo_c
 run activation activation
 run activation-privileged activation_privileged
@@ -456,5 +451,4 @@ run deb-build deb_builds
 run deb-use deb_works
 run uninstall removed
 
-echo "$(($(date +%s) - begun_all)) s in all, $failures failed"
-[ $failures -eq 0 ]
+conclude

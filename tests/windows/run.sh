@@ -105,7 +105,7 @@ fi
 out=$CARGO_TARGET_DIR/$target/release
 cp "$out/ptpbmca.dll" "$work"
 # Everything else that the programs need is in them.
-flags="-std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -Iinclude -static -L$out"
+flags="-std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -Iinclude -Itests/c -static -L$out"
 # shellcheck disable=SC2086 # Flags are words.
 if ! { $cc $flags tests/windows/session.c -o "$work/session.exe" -l:libptpbmca.dll.a -lws2_32 &&
     $cc $flags examples/follow.c -o "$work/follow.exe" -l:libptpbmca.dll.a -lpthread &&

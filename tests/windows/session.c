@@ -12,36 +12,10 @@
 #include <winsock2.h>
 #include <windows.h>
 
-#include <inttypes.h>
-#include <ptpbmca.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "results.h"
 
 #define LOCAL "127.0.26.1"
 #define PORT 26319
-
-#define FAIL(...)                                                                                                      \
-    do {                                                                                                               \
-        printf("%s:%d: ", __FILE__, __LINE__);                                                                         \
-        printf(__VA_ARGS__);                                                                                           \
-        printf("\n");                                                                                                  \
-        fflush(stdout);                                                                                                \
-        ExitProcess(1);                                                                                                \
-    } while (0)
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            FAIL("not so: %s", #condition);                                                                            \
-    } while (0)
-
-#define GIVES(call, expected)                                                                                          \
-    do {                                                                                                               \
-        ptpbmca_result got_ = (call), want_ = (expected);                                                              \
-        if (got_ != want_)                                                                                             \
-            FAIL("%s gives %s, not %s", #call, ptpbmca_result_name(got_), ptpbmca_result_name(want_));                 \
-    } while (0)
 
 /* The wall clock in nanoseconds since the Unix epoch. */
 static int64_t wall_ns(void)
@@ -63,25 +37,10 @@ static int64_t counter_ns(void)
 
 static ptpbmca_config configured(const char *local_address, ptpbmca_role_policy role, ptpbmca_clock clock)
 {
-    ptpbmca_config config;
-    GIVES(ptpbmca_config_init(&config, sizeof config), PTPBMCA_OK);
+    ptpbmca_config config = loopback(local_address, PORT);
     config.role = role;
     config.local_clock = clock;
-    config.local_address = local_address;
-    config.event_port = PORT;
-    config.general_port = PORT + 1;
-    config.ready_timeout_ms = 0;
     return config;
-}
-
-static ptpbmca_session *started(const char *receiver, const ptpbmca_config *config)
-{
-    ptpbmca_session *session = NULL;
-    ptpbmca_error error;
-    ptpbmca_result result = ptpbmca_start(receiver, config, &session, &error);
-    if (result != PTPBMCA_OK)
-        FAIL("start(\"%s\") gives %s: %s", receiver, ptpbmca_result_name(result), error.message);
-    return session;
 }
 
 static void refused(const char *receiver, const ptpbmca_config *config, ptpbmca_result expected)

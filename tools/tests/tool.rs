@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods)] // A test makes sockets, threads and waits.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -32,15 +32,8 @@ fn ports() -> (u16, u16) {
     (event, event + 1)
 }
 
-fn receiver((event_port, general_port): (u16, u16)) -> ptpbmca_sim::Config {
-    ptpbmca_sim::Config {
-        addresses: vec![IpAddr::V4(RECEIVER).into()],
-        event_port,
-        general_port,
-        peers: vec![IpAddr::V4(SENDER).into()],
-        skew_ppb: 23_000,
-        ..ptpbmca_sim::Config::default()
-    }
+fn receiver(ports: (u16, u16)) -> ptpbmca_sim::Config {
+    ptpbmca_sim::Config { skew_ppb: 23_000, ..ptpbmca_sim::Config::on_loopback(ports) }
 }
 
 fn spawn(config: ptpbmca_sim::Config) -> Handle {
@@ -106,9 +99,27 @@ fn the_doctor_finds_who_holds_the_ports() {
     assert_eq!(code, 4, "{all}");
     assert!(sentence.starts_with(&format!("Ports held: UDP {} of this host is held by ", ports.1)), "{all}");
     assert!(all.contains(&format!("UDP {} free\n", ports.0)), "{all}");
+    assert!(!sentence.contains("--local"), "it is given already: {all}");
     if cfg!(target_os = "linux") {
         assert!(sentence.contains(&format!("(pid {})", std::process::id())), "{all}");
     }
+}
+
+/// Beside a simulated receiver on this host, which has the ports on its own address only.
+#[test]
+fn the_doctor_names_the_way_beside_a_receiver_on_this_host() {
+    let (event, general) = ports();
+    let _receiver = spawn(receiver((event, general)));
+    let mut without_local = Command::new(PROGRAM);
+    without_local.args(["doctor", &RECEIVER.to_string(), "--seconds", "1"]);
+    without_local.args(["--ports", &event.to_string(), &general.to_string()]);
+    let (code, sentence, all) = verdict(&without_local.output().unwrap());
+    assert_eq!(code, 4, "{all}");
+    assert_eq!(
+        sentence.contains("name another address of this host: --local"),
+        cfg!(target_os = "linux"),
+        "{all}"
+    );
 }
 
 #[test]

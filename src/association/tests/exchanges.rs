@@ -1,8 +1,9 @@
 //! Delay_Req and Delay_Resp: the path delay under every reading of the correction, and what is refused.
 #![forbid(unsafe_code)]
 
+use super::super::exchange::CorrectionSign;
 use super::super::exchange::{Exchanges, Response};
-use super::super::{CorrectionSign, Refusal};
+use super::super::Refusal;
 use super::*;
 use crate::estimator::Line;
 
@@ -31,7 +32,7 @@ fn path_delay_comes_right(answers: Answers, sign: Option<CorrectionSign>, turnar
     assert!(error.abs() < 100 * US, "{answers:?}: off by {error} ns");
     let path = world.timeline().path_delay_ns as i64;
     assert!((path - MS).abs() < 100 * US, "{answers:?}: path delay {path} ns");
-    assert_eq!(world.association.correction_sign(), sign, "{answers:?}");
+    assert_eq!(world.association.exchanges.proven(), sign, "{answers:?}");
     assert!(world.association.counters().delay_resp_used >= 220);
 }
 

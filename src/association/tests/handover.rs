@@ -1,7 +1,8 @@
 //! The timeline changes under us: restarts, steps, other grandmasters. Once told, once counted, never wrong for long.
 #![forbid(unsafe_code)]
 
-use super::super::{CorrectionSign, Refusal};
+use super::super::exchange::CorrectionSign;
+use super::super::Refusal;
 use super::*;
 
 /// What a handover is told by.
@@ -174,18 +175,18 @@ fn what_a_correction_means_outlives_a_handover_but_not_the_receiver() {
     // One answer of the old timeline is under way when the new one begins.
     world.receiver.turnaround = 300 * MS;
     world.serve(3 * SECOND);
-    assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
+    assert_eq!(world.association.exchanges.proven(), Some(CorrectionSign::Minus));
     let unrequested = world.refused(Refusal::Unrequested);
     world.receiver.offset += 7 * MS;
     world.receiver.timeline = Some(APPLE_TV);
     world.serve(2 * INTERVAL);
     assert_eq!(world.refused(Refusal::Unrequested), unrequested + 1);
-    assert_eq!(world.association.correction_sign(), Some(CorrectionSign::Minus));
+    assert_eq!(world.association.exchanges.proven(), Some(CorrectionSign::Minus));
     world.receiver.answers = Answers::Never;
     world.run(2_100 * MS);
     world.receiver.identity.clock = APPLE_TV;
     world.serve(INTERVAL);
-    assert_eq!(world.association.correction_sign(), None);
+    assert_eq!(world.association.exchanges.proven(), None);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub const REFUSED_BIND: ErrorKind = ErrorKind::Permission;
 /// What to do about a port that another program has.
 pub const IN_USE_REMEDY: &str =
     "Another PTP program on this host has it (ptp4l, nqptp, airptpd, another player): stop it, only one can \
-     speak PTP.";
+     speak PTP. Beside a simulated receiver, set local_address.";
 
 /// Nothing to do: without SO_REUSEADDR a port is one program's already.
 #[allow(clippy::unnecessary_wraps)] // Elsewhere it can fail.

@@ -64,10 +64,24 @@ pub fn of_host(receiver: &str, host: &Host, config: &Config, error: &Error) -> (
             holders.dedup();
             let ports =
                 if numbers.is_empty() { format!("{event} or {general}") } else { numbers.join(" and ") };
+            // One that is bound to an address of its own, as a simulated receiver is, leaves the others free.
+            let shares = config.local_address.is_none()
+                && !holders.is_empty()
+                && host
+                    .ports
+                    .iter()
+                    .flat_map(|port| &port.holders)
+                    .all(super::holders::Holder::has_one_address);
+            let aside = if shares {
+                " Or let it be, and name another address of this host: --local, as 127.0.0.1 beside a simulated \
+                 receiver."
+            } else {
+                ""
+            };
             let by = if holders.is_empty() { "another program".to_string() } else { holders.join(" and ") };
             let sentence = format!(
                 "Ports held: UDP {ports} of this host is held by {by}: stop it, for only one program of a host can \
-                 speak PTP."
+                 speak PTP.{aside}"
             );
             (Cause::PortsHeld, sentence)
         }

@@ -21,6 +21,16 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Whether it has the port on one address of this host, not on all of them.
+    pub fn has_one_address(&self) -> bool {
+        !self.address.ip().is_unspecified()
+    }
+
+    /// Whether it keeps another socket from binding the port on `local`; `None`: on all addresses.
+    pub fn is_in_the_way(&self, local: Option<IpAddr>) -> bool {
+        local.is_none_or(|local| !self.has_one_address() || self.address.ip() == local)
+    }
+
     /// In a few words.
     pub fn words(&self) -> String {
         match (&self.name, self.pid) {
@@ -115,6 +125,30 @@ fn name(root: &Path, pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_holder_on_another_address_is_not_in_the_way() {
+        let on = |ip: &str| Holder {
+            address: SocketAddr::new(ip.parse().unwrap(), 319),
+            uid: 0,
+            pid: None,
+            name: None,
+        };
+        let local = Some("127.0.0.1".parse().unwrap());
+        for (holder, of_one, of_all) in [
+            ("127.0.0.2", false, true),
+            ("127.0.0.1", true, true),
+            ("0.0.0.0", true, true),
+            ("::", true, true),
+        ] {
+            let holder = on(holder);
+            assert_eq!(
+                (holder.is_in_the_way(local), holder.is_in_the_way(None)),
+                (of_one, of_all),
+                "{holder:?}"
+            );
+        }
+    }
 
     const LITTLE_ENDIAN: bool = cfg!(target_endian = "little");
 

@@ -83,7 +83,9 @@ impl Host {
                     bind(&[(Ipv4Addr::UNSPECIFIED, number).into(), (Ipv6Addr::UNSPECIFIED, number).into()])
                 }
             };
-            Port { number, state, error, holders: holders::of_port(root, number) }
+            let mut holders = holders::of_port(root, number);
+            holders.retain(|holder| holder.is_in_the_way(local.map(|local| local.ip)));
+            Port { number, state, error, holders }
         });
         let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
         let start = fs::read_to_string(root.join("proc/sys/net/ipv4/ip_unprivileged_port_start"));
