@@ -71,6 +71,8 @@ const SCORE_DOUBT: f64 = 4.0;
 const BOUND_BELOW: f64 = 1.5;
 /// Exchanges that must agree before half the round trip moves the line.
 const GAP_EXCHANGES: u64 = 2;
+/// Samples of each direction that the truth has to lie between (8 s at 8 Hz).
+const LATEST: usize = 64;
 /// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
 /// standard deviations, which evens out the extremes of either side (seen over some hundred traces),
 const LEAN: f64 = 0.25;
@@ -239,6 +241,7 @@ impl Track {
         {
             self.begin_anew();
         }
+        self.doubt_exchanges();
         self.follow_former();
         self.publish(now, if r > limit { 1.5 * r } else { 0.0 });
         if r > limit {
@@ -372,6 +375,21 @@ impl Track {
         Some((y - pair.y - self.steady.x[1] * (t - pair.t), Straight::floor(&self.steady).above(pair)))
     }
 
+    /// No round trip takes less than no time. Where the exchanges say so, one of them was read wrong while the line was
+    /// not known well enough to tell, and none that came after it can put that right.
+    fn doubt_exchanges(&mut self) {
+        let sigma = self.steady.p[2][2].max(0.0).sqrt();
+        if self.up.seen > 0 && self.steady.x[2] < -Side::limit(sigma) {
+            self.up = Side::new(Delays::new());
+            self.rounds = Rounds::new();
+            for f in [&mut self.steady, &mut self.agile] {
+                f.x[2] = 0.0;
+                f.p[2] = [0.0; 3];
+                (f.p[0][2], f.p[1][2]) = (0.0, 0.0);
+            }
+        }
+    }
+
     /// Whether a round trip shows that the clock, not the path, is what put its pair off the line.
     fn judge_round(&mut self, (round, late): (f64, f64)) -> bool {
         if self.hold.is_some() {
@@ -397,7 +415,9 @@ impl Track {
             return false;
         }
         // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
-        let unsure = self.pending_len > 0 || self.hold.is_some() || y < floor - Side::limit(sigma);
+        let negative =
+            y < floor - Side::limit(sigma) || round.is_some_and(|(round, _)| round < -Side::limit(0.0));
+        let unsure = self.pending_len > 0 || self.hold.is_some() || negative;
         if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
             return false;
         }
@@ -492,6 +512,7 @@ impl Track {
             gap: two_way.then_some(gap),
             exchanges: self.up.seen,
             round: self.rounds.least(),
+            between: self.between(now),
             doubt: doubt
                 + BOUND_GROWTH * grown
                 + match self.hold {
@@ -504,6 +525,17 @@ impl Track {
             rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
         };
         self.output.follow(state);
+    }
+
+    /// Where the latest samples of both directions leave room for the truth at `now`: above every Sync, which took some
+    /// time, and below every request.
+    fn between(&self, now: f64) -> Option<(f64, f64)> {
+        let rate = self.steady.x[1];
+        let top = |side: &Side, rate: f64| {
+            let latest = side.recent().iter().take(LATEST).map(|p| p.y + rate * (now - p.t));
+            latest.fold(f64::MIN, f64::max)
+        };
+        (self.up.seen >= GAP_EXCHANGES).then(|| (top(&self.down, rate), -top(&self.up, -rate)))
     }
 
     pub fn line(&self) -> Line {

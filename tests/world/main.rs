@@ -127,7 +127,9 @@ fn survey_of_worlds() {
     for seed in first..first + count {
         let plan = chance::plan(seed, 600.0);
         let text = format!("{plan:?}");
-        let report = World::new(plan).run();
+        let mut world = World::new(plan);
+        world.traced = number("WORLD_SEED").is_some();
+        let report = world.run();
         samples += report.tally.samples;
         outside += report.tally.outside;
         if !report.violations.is_empty() {

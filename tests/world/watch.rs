@@ -319,28 +319,36 @@ impl Watch {
         world: i64,
     ) -> Option<(i64, u64)> {
         let bound = timeline.error_at(now);
-        let read = i64::try_from(timeline.conversion.receiver_time(now.nanos())).unwrap_or(i64::MAX);
-        // One-way, the least delay shows nowhere: that of the session, or where the line began anew, since then.
-        let hidden = match (timeline.path_delay_ns, self.least_ever, self.least) {
-            (0, i64::MAX, _) => return None,
-            (0, ever, i64::MAX) => (ever, ever),
-            (0, ever, least) => (ever, least),
-            _ => (0, 0),
-        };
-        let off = (self.believed..receiver.eras.len())
-            .map(|era| {
-                let early = read - receiver.truth(era, world);
-                let (low, high) = (early + hidden.0, early + hidden.1);
-                if low > 0 {
-                    low
-                } else {
-                    high.min(0)
-                }
-            })
-            .min_by_key(|off| off.abs())
-            .unwrap_or(0);
+        let off = self.off(timeline, now, receiver, world);
         let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(ROUNDING);
         (off.abs() > limit).then_some((off, bound))
+    }
+
+    /// By how much a reading at `now` is off what can be known, ns.
+    pub fn off(&self, timeline: &Timeline, now: LocalTime, receiver: &Receiver, world: i64) -> i64 {
+        let read = i64::try_from(timeline.conversion.receiver_time(now.nanos())).unwrap_or(i64::MAX);
+        // One-way, the least delay shows nowhere: that of the session, or where the line began anew, since then.
+        let (ever, least) = self.delays();
+        let hidden = if timeline.path_delay_ns == 0 { (ever, least) } else { (0, 0) };
+        let off = (self.believed..receiver.eras.len()).map(|era| {
+            let early = read.saturating_sub(receiver.truth(era, world));
+            let (low, high) = (early.saturating_add(hidden.0), early.saturating_add(hidden.1));
+            if low > 0 {
+                low
+            } else {
+                high.min(0)
+            }
+        });
+        off.min_by_key(|off| off.abs()).unwrap_or(0)
+    }
+
+    /// The least delay down of the session, and the least since its timeline was last anchored anew, ns.
+    pub fn delays(&self) -> (i64, i64) {
+        match (self.least_ever, self.least) {
+            (i64::MAX, _) => (0, 0),
+            (ever, i64::MAX) => (ever, ever),
+            both => both,
+        }
     }
 
     /// A reading and its way back, from `away` nanoseconds off.

@@ -112,6 +112,8 @@ pub struct World {
     wall_epochs: Vec<u32>,
     /// Whether another host talks to a session's receiver.
     shared: Vec<bool>,
+    /// Each session is printed every second.
+    pub traced: bool,
 }
 
 impl World {
@@ -161,6 +163,7 @@ impl World {
             report: Report::default(),
             dark,
             shared,
+            traced: false,
             plan,
         };
         for s in 0..world.sessions.len() {
@@ -388,6 +391,19 @@ impl World {
                         self.report.outside.push(text);
                     }
                 }
+            }
+            if self.traced && now % SECOND == 0 {
+                let off = session.watch.off(&timeline, local, receiver, at);
+                println!(
+                    "session {s} at {} s: {:?} epoch {} off {off} ns, bound {} ns, path {} ns, {:.3} ppm, least {:?}",
+                    now / SECOND,
+                    line.sync_state,
+                    line.epoch,
+                    timeline.error_at(local),
+                    timeline.path_delay_ns,
+                    timeline.skew * 1e6,
+                    session.watch.delays()
+                );
             }
             let x = now as f64 * 1e-9;
             let (policy, kind) = (session.plan.policy, receiver.kind);
