@@ -376,17 +376,22 @@ impl Track {
     }
 
     /// No round trip takes less than no time. Where the exchanges say so, one of them was read wrong while the line was
-    /// not known well enough to tell, and none that came after it can put that right.
+    /// not known well enough to tell, and none that comes after it can put that right.
     fn doubt_exchanges(&mut self) {
         let sigma = self.steady.p[2][2].max(0.0).sqrt();
         if self.up.seen > 0 && self.steady.x[2] < -Side::limit(sigma) {
-            self.up = Side::new(Delays::new());
-            self.rounds = Rounds::new();
-            for f in [&mut self.steady, &mut self.agile] {
-                f.x[2] = 0.0;
-                f.p[2] = [0.0; 3];
-                (f.p[0][2], f.p[1][2]) = (0.0, 0.0);
-            }
+            self.forget_exchanges();
+        }
+    }
+
+    /// What exchanges have shown is forgotten: they were read wrong.
+    pub fn forget_exchanges(&mut self) {
+        self.up = Side::new(Delays::new());
+        self.rounds = Rounds::new();
+        for f in [&mut self.steady, &mut self.agile] {
+            f.x[2] = 0.0;
+            f.p[2] = [0.0; 3];
+            (f.p[0][2], f.p[1][2]) = (0.0, 0.0);
         }
     }
 
