@@ -520,11 +520,12 @@ impl Track {
             between: self.between(now),
             doubt: doubt
                 + BOUND_GROWTH * grown
-                + match self.hold {
-                    Some(_) => BOUND_GROWTH * self.hold_gap,
-                    None => (BOUND_BELOW * self.down.below(floor))
-                        .max(BOUND_GROWTH * self.down.late(floor, sigma)),
-                }
+                // A run's least lateness may be that of a sample from before what it is about.
+                + (BOUND_GROWTH * self.down.late(floor, sigma))
+                    .max(match self.hold {
+                        Some(_) => BOUND_GROWTH * self.hold_gap,
+                        None => BOUND_BELOW * self.down.below(floor),
+                    })
                 .max(BOUND_GROWTH * self.rounds.suspects())
                 + agile * changing,
             rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
