@@ -120,6 +120,8 @@ pub(super) struct Track {
     /// The least lateness of those.
     hold_gap: f64,
     former: Option<Former>,
+    /// What the path had grown by where a former floor was given up, ns: pairs alone cannot show that it has not.
+    debt: f64,
     rounds: Rounds,
     elders: Elders,
     output: Output,
@@ -149,6 +151,7 @@ impl Track {
             hold_own: 0,
             hold_gap: 0.0,
             former: None,
+            debt: 0.0,
             rounds: Rounds::new(),
             elders: Elders::new(),
             output: Output::new(),
@@ -293,6 +296,7 @@ impl Track {
         self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
         let before = self.steady.x[0];
         self.steady.update(h, y, 1.0, self.down.excess());
+        self.debt = (self.debt - top).max(0.0);
         self.hold = None;
         if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
             self.down.relearn(Straight::floor(&self.steady));
@@ -519,7 +523,7 @@ impl Track {
             round: self.rounds.least(),
             between: self.between(now),
             doubt: doubt
-                + BOUND_GROWTH * grown
+                + BOUND_GROWTH * if two_way { grown } else { grown.max(self.debt) }
                 // A run's least lateness may be that of a sample from before what it is about.
                 + (BOUND_GROWTH * self.down.late(floor, sigma))
                     .max(match self.hold {

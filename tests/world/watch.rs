@@ -20,10 +20,15 @@ const ROUNDING: i64 = 2;
 const STEP: i64 = 400_000_000;
 /// Pairs of the new timeline within which it must (8 s at 8 Hz).
 const STEP_PAIRS: u32 = 64;
-/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz).
+/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz); and one that
+/// is less than the delays spread by, which takes a run of samples to show (8 s).
 const SMALL_STEP_PAIRS: u32 = 16;
+const LEAST_STEP: i64 = 1_000_000;
 /// Pairs within which such a step may still make one (half a minute).
 const SMALL_STEP_LATER: u32 = 240;
+/// By how much a path may grow unseen, by pairs alone, ns: the steady wander of two crystals over the minutes that the
+/// estimator looks back (its elders).
+const UNSEEN_GROWTH: i64 = 300_000;
 /// Heap of an association, bytes: outbox and changes at their fullest, and room.
 const HEAP: isize = 64 * 1024;
 /// Calls of tick in a second of the host's clock: 8 Syncs, 1 Announce, 1 Signaling, role deadlines, and as much again.
@@ -93,6 +98,8 @@ pub struct Watch {
     /// Least delay down of the session, and since the timeline was last anchored anew, ns.
     least_ever: i64,
     least: i64,
+    /// Since when the present line runs, in the world's time.
+    line_since: i64,
     ticks: (i64, u32),
     heap: isize,
     /// The suspend that is being told to the association makes an epoch.
@@ -121,6 +128,7 @@ impl Watch {
             small: None,
             least_ever: i64::MAX,
             least: i64::MAX,
+            line_since: 0,
             ticks: (0, 0),
             heap: 0,
             suspending: false,
@@ -261,6 +269,7 @@ impl Watch {
             self.fresh = 0;
             // What the path took before says nothing of a line that begins now.
             self.least = i64::MAX;
+            self.line_since = world;
         }
         self.moved_unseen(line.sync_state, receiver, world);
         if let Some(before) = before.filter(|b| epochs == 0 && b.conversion.is_synchronized()) {
@@ -276,7 +285,7 @@ impl Watch {
         let by = receiver.truth(self.newest, world).saturating_sub(receiver.truth(self.believed, world));
         let named = |era: usize| receiver.eras[era].segment.grandmaster;
         let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
-        let within = if must { STEP_PAIRS } else { SMALL_STEP_PAIRS };
+        let within = if must || by.abs() < LEAST_STEP { STEP_PAIRS } else { SMALL_STEP_PAIRS };
         if self.fresh < within {
             return;
         }
@@ -307,6 +316,21 @@ impl Watch {
         if new.role == Role::Following && grown_up && steered.abs() > limit {
             self.wrong(world, format!("steered by {:.3} ppm, at most {:.3}", steered * 1e6, limit * 1e6));
         }
+    }
+
+    /// Whether an error is one of the two that nothing on this side can show. By pairs alone, a path that grows by no more
+    /// than the crystals may do meanwhile, or while a line is so young that its rate is not known, looks as if the clock
+    /// had changed. `grown` is by how much the path is longer than the least since the line began, and whether it began
+    /// to grow while that was young.
+    pub fn excused(&self, timeline: &Timeline, off: i64, bound: u64, grown: (i64, bool)) -> bool {
+        let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(grown.0);
+        let hidden = grown.0 > 0 && (grown.0 <= UNSEEN_GROWTH || grown.1);
+        timeline.path_delay_ns == 0 && off < 0 && -off <= limit && hidden
+    }
+
+    /// Since when the present line runs, in the world's time.
+    pub fn line_since(&self) -> i64 {
+        self.line_since
     }
 
     /// What a reader gets at `now` from a session that follows: `None` where that is within the bound, else by how much

@@ -22,6 +22,9 @@ const SETTLE: f64 = 15.0;
 /// Right again after a step of the wall clock, ns (the C interface's promise).
 const WALL_WITHIN: i64 = SECOND;
 
+/// A line is so young for so long that a path's growth is taken for the rate, ns.
+const YOUNG: i64 = 30 * SECOND;
+
 /// What may happen in a world.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
@@ -377,7 +380,11 @@ impl World {
                 && receiver.kind != Kind::Liar(Lie::DelayResp)
             {
                 session.watch.tally.samples += 1;
-                if let Some((off, bound)) = session.watch.error(&timeline, local, receiver, at) {
+                let error = session.watch.error(&timeline, local, receiver, at);
+                let grown = || session.down[0].grown(at, session.watch.line_since(), YOUNG);
+                if error.is_some_and(|(off, bound)| session.watch.excused(&timeline, off, bound, grown())) {
+                    session.watch.tally.excused += 1;
+                } else if let Some((off, bound)) = error {
                     session.watch.tally.outside += 1;
                     if self.report.outside.len() < 2_000 {
                         let ways = if timeline.path_delay_ns == 0 { "one-way" } else { "two-way" };
