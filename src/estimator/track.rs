@@ -73,6 +73,8 @@ const BOUND_BELOW: f64 = 1.5;
 const GAP_EXCHANGES: u64 = 2;
 /// Samples of each direction that the truth has to lie between (8 s at 8 Hz).
 const LATEST: usize = 64;
+/// What a path that grows may be taken for a rate by, ns/s.
+const LATEST_RATE: f64 = 50e3;
 /// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
 /// standard deviations, which evens out the extremes of either side (seen over some hundred traces),
 const LEAN: f64 = 0.25;
@@ -538,11 +540,12 @@ impl Track {
     }
 
     /// Where the latest samples of both directions leave room for the truth at `now`: above every Sync, which took some
-    /// time, and below every request.
+    /// time, and below every request; the less certain the older they are.
     fn between(&self, now: f64) -> Option<(f64, f64)> {
         let rate = self.steady.x[1];
+        let unsure = 3.0 * self.steady.p[1][1].max(0.0).sqrt() + LATEST_RATE;
         let top = |side: &Side, rate: f64| {
-            let latest = side.recent().iter().take(LATEST).map(|p| p.y + rate * (now - p.t));
+            let latest = side.recent().iter().take(LATEST).map(|p| p.y + (rate - unsure) * (now - p.t));
             latest.fold(f64::MIN, f64::max)
         };
         (self.up.seen >= GAP_EXCHANGES).then(|| (top(&self.down, rate), -top(&self.up, -rate)))

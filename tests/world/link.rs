@@ -7,6 +7,9 @@ const BEACON: f64 = 0.1024;
 /// A packet behind another one, on a link that keeps order, s.
 const SPACING: f64 = 20e-6;
 
+/// Within this it shows that a path is short again, ns: four seconds of samples.
+const SHRUNK: i64 = 4_000_000_000;
+
 /// How delays spread above the least one.
 #[derive(Clone, Copy, Debug)]
 pub enum Jitter {
@@ -152,6 +155,13 @@ impl Lane {
         }
     }
 
+    /// The longest that a queue at `world` (ns) may hold a packet, s.
+    pub fn queue(&self, world: i64) -> f64 {
+        let x = world as f64 * 1e-9;
+        let queues = self.episodes.iter().filter(|e| (e.from..e.until).contains(&x));
+        queues.map(|e| if let Trouble::Queue(most) = e.what { most } else { 0.0 }).fold(0.0, f64::max)
+    }
+
     /// By how much the least delay is longer at `world` (ns) than at its least since `since`, in ns, and whether it began
     /// to be while `young` (ns) after that.
     pub fn grown(&self, world: i64, since: i64, young: i64) -> (i64, bool) {
@@ -163,10 +173,12 @@ impl Lane {
         });
         let within = corners.chain([since]).filter(|corner| (since..=world).contains(corner));
         let least = within.map(at).fold(f64::MAX, f64::min);
+        // That it is short again takes some samples to show.
+        let longest = at(world).max(at((world - SHRUNK).max(since)));
         let began = (since as f64 * 1e-9, (since + young) as f64 * 1e-9);
         let growing = |e: &Episode| e.growth((e.from + e.until) * 0.5) > 0.0;
         let early = self.episodes.iter().any(|e| growing(e) && e.from < began.1 && e.until > began.0);
-        (((at(world) - least) * 1e9) as i64, early)
+        (((longest - least) * 1e9) as i64, early)
     }
 
     /// When a packet that leaves at `world` (ns) arrives, and once more if it comes twice.

@@ -19,6 +19,10 @@ pub const SECOND: i64 = 1_000_000_000;
 /// What a role may take to be what it should, after anything that disturbs it, s: an Announce every 20 s, an election
 /// and a watchdog.
 const SETTLE: f64 = 15.0;
+/// nqptp's wake-up makes us yield for so long at most, ns: until its second Announce, or the watchdog's time.
+const WOKEN: i64 = 4 * SECOND;
+/// The least step back that a one-way estimate looks for, s.
+const STEP_BACK: f64 = 50e-3;
 /// Right again after a step of the wall clock, ns (the C interface's promise).
 const WALL_WITHIN: i64 = SECOND;
 
@@ -113,6 +117,8 @@ pub struct World {
     /// Per session: dark times, in which its role may be any, s.
     dark: Vec<Vec<(f64, f64)>>,
     wall_epochs: Vec<u32>,
+    /// When the role of each session was last what it should be.
+    right: Vec<i64>,
     /// Whether another host talks to a session's receiver.
     shared: Vec<bool>,
     /// Each session is printed every second.
@@ -156,6 +162,7 @@ impl World {
             hosts,
             receivers,
             wall_epochs: vec![0; sessions.len()],
+            right: vec![0; sessions.len()],
             sessions,
             queue: BinaryHeap::new(),
             events: Vec::new(),
@@ -229,6 +236,8 @@ impl World {
                     return self.put(until, event);
                 }
                 host.at = host.latency(now);
+                let congested = self.sessions[session].down[usize::from(peer)].queue(at) > STEP_BACK;
+                self.sessions[session].watch.congested = congested;
                 let packet = Arriving { bytes: &bytes, peer, at, left, era };
                 let receiver = &self.receivers[self.sessions[session].plan.receiver];
                 self.sessions[session].receive(packet, host, receiver, &mut self.leaving);
@@ -416,7 +425,13 @@ impl World {
             let (policy, kind) = (session.plan.policy, receiver.kind);
             let bright = !self.dark[s].iter().any(|(from, until)| (*from..*until).contains(&x));
             let role = expected(policy, kind, self.shared[s]);
-            if let Some(role) = role.filter(|role| bright && *role != line.role) {
+            let Some(role) = role.filter(|role| bright && *role != line.role) else {
+                self.right[s] = now;
+                continue;
+            };
+            // Each of its addresses that hears us for the first time wakes us: we yield, and are given the lead again.
+            let patience = if kind == Kind::Nqptp { WOKEN } else { 0 };
+            if now - self.right[s] > patience {
                 session.watch.wrong(at, format!("is {:?}, should be {role:?}", line.role));
             }
         }
