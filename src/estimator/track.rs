@@ -74,7 +74,7 @@ const GAP_EXCHANGES: u64 = 2;
 /// Samples of each direction that the truth has to lie between (8 s at 8 Hz).
 const LATEST: usize = 64;
 /// What a path that grows may be taken for a rate by, ns/s.
-const LATEST_RATE: f64 = 50e3;
+const LATEST_RATE: f64 = 100e3;
 /// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
 /// standard deviations, which evens out the extremes of either side (seen over some hundred traces),
 const LEAN: f64 = 0.25;
