@@ -19,6 +19,8 @@ pub const SECOND: i64 = 1_000_000_000;
 /// What a role may take to be what it should, after anything that disturbs it, s: an Announce every 20 s, an election
 /// and a watchdog.
 const SETTLE: f64 = 15.0;
+/// In any one world, one sample of so many may be outside of its bound.
+const WORST: u64 = 200;
 /// nqptp's wake-up makes us yield for so long at most, ns: until its second Announce, or the watchdog's time.
 const WOKEN: i64 = 4 * SECOND;
 /// The least step back that a one-way estimate looks for, s.
@@ -441,8 +443,8 @@ impl World {
         for session in &mut self.sessions {
             let Some((timeline, _)) = session.read(&self.hosts[session.plan.host], end) else { continue };
             let tally = session.watch.tally;
-            // One in a thousand, or a lone one of few.
-            if tally.outside > (tally.samples / 1_000).max(1) {
+            // One in a thousand is promised of all samples (and asked of all worlds together); no world may be much worse.
+            if tally.outside > (tally.samples / WORST).max(1) {
                 let what = format!("outside of the bound in {} of {} samples", tally.outside, tally.samples);
                 session.watch.violations.push(format!("{what}, first at {:?}", self.report.outside.first()));
             }
