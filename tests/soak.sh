@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.." || exit 1
 hours=${HOURS:-1}
 seconds=$(awk "BEGIN { print int($hours * 3600) }")
 first=${FIRST:-$(($(date +%s) * 1000000))}
+# The fuzzers share the last core.
+pin=
+if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then pin="taskset -c $(($(nproc) - 1))"; fi
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -17,7 +20,7 @@ fuzz() {
     while left=$((seconds - (SECONDS - start))) && [ "$left" -gt 0 ] && [ "$round" -le "$left" ]; do
         [ -z "${SEEDS:-}" ] || [ ! -e "$logs/worlds.done" ] || break
         local begun=$SECONDS
-        bash fuzz/run.sh "${FUZZ_SLICE:-60}" >"$logs/fuzz.round" 2>&1 || {
+        $pin bash fuzz/run.sh "${FUZZ_SLICE:-60}" >"$logs/fuzz.round" 2>&1 || {
             echo "FAIL fuzz: fuzz/run.sh ended with $?"
             tail -n 60 "$logs/fuzz.round"
             touch "$logs/fuzz.failed"

@@ -43,6 +43,9 @@ pub struct Exchanges {
     slots: [Option<Request>; SLOTS],
     next: usize,
     proven: Option<CorrectionSign>,
+    /// The readings that corrections were given while none was proven, a bit for each.
+    assumed: u8,
+    misread: bool,
 }
 
 /// The fields of a Delay_Resp that matter here, with the time it arrived.
@@ -73,6 +76,11 @@ impl Exchanges {
     #[cfg(test)]
     pub fn proven(&self) -> Option<CorrectionSign> {
         self.proven
+    }
+
+    /// Whether it has just been proven that earlier responses were read by another sign than they should have been.
+    pub fn take_misread(&mut self) -> bool {
+        std::mem::take(&mut self.misread)
     }
 
     /// Notes a request that is about to leave, after a Sync of the same sequenceId that `left` there and `arrived` here.
@@ -143,6 +151,15 @@ impl Exchanges {
                     }
                 }
                 _ => {}
+            }
+        }
+        match self.proven {
+            Some(sign) => self.misread |= std::mem::take(&mut self.assumed) & !(1 << sign as u8) != 0,
+            None if response.correction == Correction::ZERO => {}
+            None => {
+                let fitting = [(plus, Plus), (minus, Minus), (unused, Unused)];
+                let first = fitting.into_iter().find(|(time, _)| time.is_some());
+                self.assumed |= first.map_or(0, |(_, sign)| 1 << sign as u8);
             }
         }
         let received = match self.proven {

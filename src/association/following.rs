@@ -241,6 +241,9 @@ impl Association {
             arrived: packet.received,
         };
         let exchange = self.exchanges.response(response, &line)?;
+        if self.exchanges.take_misread() {
+            self.estimator.forget_exchanges();
+        }
         if self.estimator.exchange(exchange, now).outlier {
             return Err(Refusal::Outlier);
         }

@@ -127,6 +127,13 @@ impl Estimator {
         Outcome { stepped: false, outlier: !used }
     }
 
+    /// The exchanges so far were read wrong: forgets them, and what they said of the path.
+    pub fn forget_exchanges(&mut self) {
+        if let Some(track) = &mut self.track {
+            track.forget_exchanges();
+        }
+    }
+
     /// Another grandmaster: forgets the samples, keeps what is known of the rate as a wide prior.
     pub fn restart(&mut self) {
         if let Some(track) = self.track.take() {

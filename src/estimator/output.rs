@@ -71,6 +71,8 @@ pub(super) struct State {
     pub exchanges: u64,
     /// Least round trip measured.
     pub round: f64,
+    /// The latest samples of both directions: the truth lies between them, whatever path they took.
+    pub between: Option<(f64, f64)>,
     /// What samples that contradict the line add to the bound.
     pub doubt: f64,
     /// And to what it grows by, ns/s.
@@ -153,6 +155,10 @@ impl Output {
             + unseen
             + state.gap.map_or(0.0, |g| ASYMMETRY * 0.5 * g);
         self.bound = self.calm + (target - self.y).abs() + state.doubt;
+        if let Some((lower, upper)) = state.between {
+            // What was learned of the path may not hold any more; this does.
+            self.bound = self.bound.max(BOUND_LEAST + (upper - self.y).max(self.y - lower));
+        }
         self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
         self.path_delay = state
             .gap
@@ -203,6 +209,7 @@ mod tests {
             gap: None,
             exchanges: 0,
             round: 0.0,
+            between: None,
             doubt: 0.0,
             rate_doubt: 0.0,
         }

@@ -71,6 +71,10 @@ const SCORE_DOUBT: f64 = 4.0;
 const BOUND_BELOW: f64 = 1.5;
 /// Exchanges that must agree before half the round trip moves the line.
 const GAP_EXCHANGES: u64 = 2;
+/// Samples of each direction that the truth has to lie between (8 s at 8 Hz).
+const LATEST: usize = 64;
+/// What a path that grows may be taken for a rate by, ns/s.
+const LATEST_RATE: f64 = 100e3;
 /// The floor lies higher than the filter's mean more often by far than lower: what the line is put above it by, in
 /// standard deviations, which evens out the extremes of either side (seen over some hundred traces),
 const LEAN: f64 = 0.25;
@@ -118,6 +122,8 @@ pub(super) struct Track {
     /// The least lateness of those.
     hold_gap: f64,
     former: Option<Former>,
+    /// What the path had grown by where a former floor was given up, ns: pairs alone cannot show that it has not.
+    debt: f64,
     rounds: Rounds,
     elders: Elders,
     output: Output,
@@ -147,6 +153,7 @@ impl Track {
             hold_own: 0,
             hold_gap: 0.0,
             former: None,
+            debt: 0.0,
             rounds: Rounds::new(),
             elders: Elders::new(),
             output: Output::new(),
@@ -239,6 +246,7 @@ impl Track {
         {
             self.begin_anew();
         }
+        self.doubt_exchanges();
         self.follow_former();
         self.publish(now, if r > limit { 1.5 * r } else { 0.0 });
         if r > limit {
@@ -290,6 +298,7 @@ impl Track {
         self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
         let before = self.steady.x[0];
         self.steady.update(h, y, 1.0, self.down.excess());
+        self.debt = (self.debt - top).max(0.0);
         self.hold = None;
         if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
             self.down.relearn(Straight::floor(&self.steady));
@@ -372,6 +381,26 @@ impl Track {
         Some((y - pair.y - self.steady.x[1] * (t - pair.t), Straight::floor(&self.steady).above(pair)))
     }
 
+    /// No round trip takes less than no time. Where the exchanges say so, one of them was read wrong while the line was
+    /// not known well enough to tell, and none that comes after it can put that right.
+    fn doubt_exchanges(&mut self) {
+        let sigma = self.steady.p[2][2].max(0.0).sqrt();
+        if self.up.seen > 0 && self.steady.x[2] < -Side::limit(sigma) {
+            self.forget_exchanges();
+        }
+    }
+
+    /// What exchanges have shown is forgotten: they were read wrong.
+    pub fn forget_exchanges(&mut self) {
+        self.up = Side::new(Delays::new());
+        self.rounds = Rounds::new();
+        for f in [&mut self.steady, &mut self.agile] {
+            f.x[2] = 0.0;
+            f.p[2] = [0.0; 3];
+            (f.p[0][2], f.p[1][2]) = (0.0, 0.0);
+        }
+    }
+
     /// Whether a round trip shows that the clock, not the path, is what put its pair off the line.
     fn judge_round(&mut self, (round, late): (f64, f64)) -> bool {
         if self.hold.is_some() {
@@ -397,7 +426,9 @@ impl Track {
             return false;
         }
         // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
-        let unsure = self.pending_len > 0 || self.hold.is_some() || y < floor - Side::limit(sigma);
+        let negative =
+            y < floor - Side::limit(sigma) || round.is_some_and(|(round, _)| round < -Side::limit(0.0));
+        let unsure = self.pending_len > 0 || self.hold.is_some() || negative;
         if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
             return false;
         }
@@ -492,18 +523,32 @@ impl Track {
             gap: two_way.then_some(gap),
             exchanges: self.up.seen,
             round: self.rounds.least(),
+            between: self.between(now),
             doubt: doubt
-                + BOUND_GROWTH * grown
-                + match self.hold {
-                    Some(_) => BOUND_GROWTH * self.hold_gap,
-                    None => (BOUND_BELOW * self.down.below(floor))
-                        .max(BOUND_GROWTH * self.down.late(floor, sigma)),
-                }
+                + BOUND_GROWTH * if two_way { grown } else { grown.max(self.debt) }
+                // A run's least lateness may be that of a sample from before what it is about.
+                + (BOUND_GROWTH * self.down.late(floor, sigma))
+                    .max(match self.hold {
+                        Some(_) => BOUND_GROWTH * self.hold_gap,
+                        None => BOUND_BELOW * self.down.below(floor),
+                    })
                 .max(BOUND_GROWTH * self.rounds.suspects())
                 + agile * changing,
             rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
         };
         self.output.follow(state);
+    }
+
+    /// Where the latest samples of both directions leave room for the truth at `now`: above every Sync, which took some
+    /// time, and below every request; the less certain the older they are.
+    fn between(&self, now: f64) -> Option<(f64, f64)> {
+        let rate = self.steady.x[1];
+        let unsure = 3.0 * self.steady.p[1][1].max(0.0).sqrt() + LATEST_RATE;
+        let top = |side: &Side, rate: f64| {
+            let latest = side.recent().iter().take(LATEST).map(|p| p.y + (rate - unsure) * (now - p.t));
+            latest.fold(f64::MIN, f64::max)
+        };
+        (self.up.seen >= GAP_EXCHANGES).then(|| (top(&self.down, rate), -top(&self.up, -rate)))
     }
 
     pub fn line(&self) -> Line {

@@ -7,6 +7,9 @@ const BEACON: f64 = 0.1024;
 /// A packet behind another one, on a link that keeps order, s.
 const SPACING: f64 = 20e-6;
 
+/// Within this it shows that a path is short again, ns: four seconds of samples.
+const SHRUNK: i64 = 4_000_000_000;
+
 /// How delays spread above the least one.
 #[derive(Clone, Copy, Debug)]
 pub enum Jitter {
@@ -67,6 +70,21 @@ pub enum Trouble {
     Longer(f64),
     /// This share is lost on top.
     Loss(f64),
+}
+
+impl Episode {
+    /// By how much it makes the least delay longer at `x`, s.
+    fn growth(&self, x: f64) -> f64 {
+        if !(self.from..self.until).contains(&x) {
+            return 0.0;
+        }
+        let third = (self.until - self.from) / 3.0;
+        match self.what {
+            Trouble::Longer(by) => by,
+            Trouble::Roaming(by) => by * ((x - self.from) / third).min((self.until - x) / third).min(1.0),
+            _ => 0.0,
+        }
+    }
 }
 
 impl Way {
@@ -137,23 +155,44 @@ impl Lane {
         }
     }
 
+    /// The longest that a queue at `world` (ns) may hold a packet, s.
+    pub fn queue(&self, world: i64) -> f64 {
+        let x = world as f64 * 1e-9;
+        let queues = self.episodes.iter().filter(|e| (e.from..e.until).contains(&x));
+        queues.map(|e| if let Trouble::Queue(most) = e.what { most } else { 0.0 }).fold(0.0, f64::max)
+    }
+
+    /// By how much the least delay is longer at `world` (ns) than at its least since `since`, in ns, and whether it began
+    /// to be while `young` (ns) after that.
+    pub fn grown(&self, world: i64, since: i64, young: i64) -> (i64, bool) {
+        let at = |world: i64| -> f64 { self.episodes.iter().map(|e| e.growth(world as f64 * 1e-9)).sum() };
+        // Growth is linear between these times.
+        let corners = self.episodes.iter().flat_map(|e| {
+            let third = (e.until - e.from) / 3.0;
+            [e.from - 1e-6, e.from + third, e.until - third, e.until + 1e-6].map(|s| (s * 1e9) as i64)
+        });
+        let within = corners.chain([since]).filter(|corner| (since..=world).contains(corner));
+        let least = within.map(at).fold(f64::MAX, f64::min);
+        // That it is short again takes some samples to show.
+        let longest = at(world).max(at((world - SHRUNK).max(since)));
+        let began = (since as f64 * 1e-9, (since + young) as f64 * 1e-9);
+        let growing = |e: &Episode| e.growth((e.from + e.until) * 0.5) > 0.0;
+        let early = self.episodes.iter().any(|e| growing(e) && e.from < began.1 && e.until > began.0);
+        (((longest - least) * 1e9) as i64, early)
+    }
+
     /// When a packet that leaves at `world` (ns) arrives, and once more if it comes twice.
     pub fn carry(&mut self, world: i64) -> [Option<i64>; 2] {
         let x = world as f64 * 1e-9;
         let (mut lost, mut grown, mut queued) = (self.lose(), 0.0, 0.0_f64);
         for episode in self.episodes.iter().filter(|e| (e.from..e.until).contains(&x)) {
-            let third = (episode.until - episode.from) / 3.0;
+            grown += episode.growth(x);
             match episode.what {
                 Trouble::Partition => lost = true,
                 Trouble::Deaf => lost |= self.up,
                 Trouble::Loss(share) => lost |= self.random.chance(share),
                 Trouble::Queue(most) => queued = queued.max(most),
-                Trouble::Longer(by) => grown += by,
-                Trouble::Roaming(by) => {
-                    let rise = ((x - episode.from) / third).min(1.0);
-                    let fall = ((episode.until - x) / third).min(1.0);
-                    grown += by * rise.min(fall);
-                }
+                Trouble::Longer(_) | Trouble::Roaming(_) => {}
             }
         }
         let delay = self.delay(x) + grown + self.queued(x, queued);

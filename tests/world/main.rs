@@ -53,8 +53,9 @@ fn random_worlds(part: u64) {
     }
     println!("{tally}");
     complain("", &wrong);
-    // All worlds together are to be better than the worst may be.
-    assert!(tally.outside * 2_000 <= tally.samples, "{tally}");
+    // All worlds together are to be better than the worst may be, and what is excused is to be rare.
+    assert!(tally.outside * 10_000 <= tally.samples, "{tally}");
+    assert!(tally.excused * 500 <= tally.samples, "{tally}");
 }
 
 /// Two thousand random worlds of ten minutes, in four parts: the first one, and the one that WORLD_SEED names.
@@ -127,7 +128,9 @@ fn survey_of_worlds() {
     for seed in first..first + count {
         let plan = chance::plan(seed, 600.0);
         let text = format!("{plan:?}");
-        let report = World::new(plan).run();
+        let mut world = World::new(plan);
+        world.traced = number("WORLD_SEED").is_some();
+        let report = world.run();
         samples += report.tally.samples;
         outside += report.tally.outside;
         if !report.violations.is_empty() {

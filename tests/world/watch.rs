@@ -1,6 +1,6 @@
 //! What must be true of a session at every event and every 50 ms, and what was found not to be.
 
-use crate::receiver::Receiver;
+use crate::receiver::{Kind, Lie, Receiver};
 use ptpbmca::association::Change;
 use ptpbmca::time::LocalTime;
 use ptpbmca::timeline::{Role, SyncState, Timeline};
@@ -20,10 +20,15 @@ const ROUNDING: i64 = 2;
 const STEP: i64 = 400_000_000;
 /// Pairs of the new timeline within which it must (8 s at 8 Hz).
 const STEP_PAIRS: u32 = 64;
-/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz).
+/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz); and one that
+/// is less than the delays spread by, which takes a run of samples to show (8 s).
 const SMALL_STEP_PAIRS: u32 = 16;
+const LEAST_STEP: i64 = 1_000_000;
 /// Pairs within which such a step may still make one (half a minute).
 const SMALL_STEP_LATER: u32 = 240;
+/// By how much a path may grow unseen, by pairs alone, ns: the steady wander of two crystals over the minutes that the
+/// estimator looks back (its elders).
+const UNSEEN_GROWTH: i64 = 300_000;
 /// Heap of an association, bytes: outbox and changes at their fullest, and room.
 const HEAP: isize = 64 * 1024;
 /// Calls of tick in a second of the host's clock: 8 Syncs, 1 Announce, 1 Signaling, role deadlines, and as much again.
@@ -93,8 +98,12 @@ pub struct Watch {
     /// Least delay down of the session, and since the timeline was last anchored anew, ns.
     least_ever: i64,
     least: i64,
+    /// Since when the present line runs, in the world's time.
+    line_since: i64,
     ticks: (i64, u32),
     heap: isize,
+    /// A queue that may hold all packets for longer than the least step back that is looked for (50 ms) is on the path.
+    pub congested: bool,
     /// The suspend that is being told to the association makes an epoch.
     pub suspending: bool,
     /// What was counted.
@@ -121,8 +130,10 @@ impl Watch {
             small: None,
             least_ever: i64::MAX,
             least: i64::MAX,
+            line_since: 0,
             ticks: (0, 0),
             heap: 0,
+            congested: false,
             suspending: false,
             tally: Tally::default(),
             violations: Vec::new(),
@@ -245,6 +256,9 @@ impl Watch {
                 self.named = self.newest;
             } else if moved == 1 && self.small.take().is_some() {
                 // Round trips have proven it meanwhile.
+            } else if moved == 1 && self.congested && timeline.path_delay_ns == 0 {
+                // By pairs alone, a queue that sets in at once and never empties looks as if the clock had been set back.
+                self.tally.excused += 1;
             } else if moved > 1 || self.newest <= self.believed {
                 self.wrong(
                     world,
@@ -261,6 +275,7 @@ impl Watch {
             self.fresh = 0;
             // What the path took before says nothing of a line that begins now.
             self.least = i64::MAX;
+            self.line_since = world;
         }
         self.moved_unseen(line.sync_state, receiver, world);
         if let Some(before) = before.filter(|b| epochs == 0 && b.conversion.is_synchronized()) {
@@ -276,11 +291,13 @@ impl Watch {
         let by = receiver.truth(self.newest, world).saturating_sub(receiver.truth(self.believed, world));
         let named = |era: usize| receiver.eras[era].segment.grandmaster;
         let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
-        let within = if must { STEP_PAIRS } else { SMALL_STEP_PAIRS };
+        let within = if must || by.abs() < LEAST_STEP { STEP_PAIRS } else { SMALL_STEP_PAIRS };
         if self.fresh < within {
             return;
         }
-        if must && state == SyncState::Locked {
+        // A liar's names count for nothing where its time is the same: Announce and Follow_Up may disagree for ever.
+        let lies = receiver.kind == Kind::Liar(Lie::Names) && by.abs() < STEP;
+        if must && !lies && state == SyncState::Locked {
             self.wrong(
                 world,
                 format!("the timeline moved by {by} ns {} pairs ago, and the epoch did not", self.fresh),
@@ -309,6 +326,21 @@ impl Watch {
         }
     }
 
+    /// Whether an error is one of the two that nothing on this side can show. By pairs alone, a path that grows by no more
+    /// than the crystals may do meanwhile, or while a line is so young that its rate is not known, looks as if the clock
+    /// had changed. `grown` is by how much the path is longer than the least since the line began, and whether it began
+    /// to grow while that was young.
+    pub fn excused(&self, timeline: &Timeline, off: i64, bound: u64, grown: (i64, bool)) -> bool {
+        let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(grown.0);
+        let hidden = grown.0 > 0 && (grown.0 <= UNSEEN_GROWTH || grown.1);
+        timeline.path_delay_ns == 0 && off < 0 && -off <= limit && hidden
+    }
+
+    /// Since when the present line runs, in the world's time.
+    pub fn line_since(&self) -> i64 {
+        self.line_since
+    }
+
     /// What a reader gets at `now` from a session that follows: `None` where that is within the bound, else by how much
     /// it is not, and the bound.
     pub fn error(
@@ -319,28 +351,36 @@ impl Watch {
         world: i64,
     ) -> Option<(i64, u64)> {
         let bound = timeline.error_at(now);
-        let read = i64::try_from(timeline.conversion.receiver_time(now.nanos())).unwrap_or(i64::MAX);
-        // One-way, the least delay shows nowhere: that of the session, or where the line began anew, since then.
-        let hidden = match (timeline.path_delay_ns, self.least_ever, self.least) {
-            (0, i64::MAX, _) => return None,
-            (0, ever, i64::MAX) => (ever, ever),
-            (0, ever, least) => (ever, least),
-            _ => (0, 0),
-        };
-        let off = (self.believed..receiver.eras.len())
-            .map(|era| {
-                let early = read - receiver.truth(era, world);
-                let (low, high) = (early + hidden.0, early + hidden.1);
-                if low > 0 {
-                    low
-                } else {
-                    high.min(0)
-                }
-            })
-            .min_by_key(|off| off.abs())
-            .unwrap_or(0);
+        let off = self.off(timeline, now, receiver, world);
         let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(ROUNDING);
         (off.abs() > limit).then_some((off, bound))
+    }
+
+    /// By how much a reading at `now` is off what can be known, ns.
+    pub fn off(&self, timeline: &Timeline, now: LocalTime, receiver: &Receiver, world: i64) -> i64 {
+        let read = i64::try_from(timeline.conversion.receiver_time(now.nanos())).unwrap_or(i64::MAX);
+        // One-way, the least delay shows nowhere: that of the session, or where the line began anew, since then.
+        let (ever, least) = self.delays();
+        let hidden = if timeline.path_delay_ns == 0 { (ever, least) } else { (0, 0) };
+        let off = (self.believed..receiver.eras.len()).map(|era| {
+            let early = read.saturating_sub(receiver.truth(era, world));
+            let (low, high) = (early.saturating_add(hidden.0), early.saturating_add(hidden.1));
+            if low > 0 {
+                low
+            } else {
+                high.min(0)
+            }
+        });
+        off.min_by_key(|off| off.abs()).unwrap_or(0)
+    }
+
+    /// The least delay down of the session, and the least since its timeline was last anchored anew, ns.
+    pub fn delays(&self) -> (i64, i64) {
+        match (self.least_ever, self.least) {
+            (i64::MAX, _) => (0, 0),
+            (ever, i64::MAX) => (ever, ever),
+            both => both,
+        }
     }
 
     /// A reading and its way back, from `away` nanoseconds off.

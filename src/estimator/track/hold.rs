@@ -161,8 +161,10 @@ impl Track {
         let rate_sigma = self.steady.p[1][1].max(0.0).sqrt();
         let same_rate =
             (former.line.rate - self.steady.x[1]).abs() < SAME_RATE + 2.0 * rate_sigma + 0.1 * former.fall;
+        let mut given_up = 0.0;
         let over = if former.holds || former.abrupt {
             let returned = grown < Side::limit(sigma);
+            given_up = if returned { 0.0 } else { grown };
             if returned && !same_rate && former.holds {
                 // The path shrinks slowly, and the filter took that for a rate.
                 let f = &mut self.steady;
@@ -182,6 +184,7 @@ impl Track {
                 || (settled && same_rate && !former.holds)
         };
         if over {
+            self.debt = self.debt.max(given_up);
             self.former = None;
         } else if (former.holds || former.abrupt) && same_rate {
             former.grown = grown;
