@@ -15,7 +15,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 # Empty: where the Python of this host looks below PREFIX.
 PYTHONDIR ?=
 
-.PHONY: all demo test loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows
+.PHONY: all demo test fuzz loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows
 .PHONY: examples header lint doc docs clean
 
 all: lib
@@ -70,6 +70,10 @@ soak:
 # The lock-free parts in every order that the memory model allows, by loom. LOOM_MAX_PREEMPTIONS=4 looks further, for longer.
 loom:
 	sh tests/loom/run.sh
+
+# Throws inputs at the library until one hurts: TARGET=wire (association, config, replay), or all; SECONDS=600 for each.
+fuzz:
+	bash fuzz/run.sh $(or $(SECONDS),60) $(TARGET)
 
 # The estimate beside the field's on generated links. SEEDS=20 takes more seeds, ONLY=wifi one link, FIRST=7 seeds from
 # there on; DOCS=docs writes docs/accuracy.md and its pictures.

@@ -18,7 +18,9 @@ const MAX_STRUCT_SIZE: usize = 1_024;
 /// Whether some version of the config has this size in bytes: the first one, or a later one, padded as it.
 pub fn is_config_size(struct_size: u32) -> bool {
     let size = struct_size as usize;
-    (FIRST_CONFIG_SIZE..=MAX_STRUCT_SIZE).contains(&size) && size.is_multiple_of(align_of::<ptpbmca_config>())
+    (size >= FIRST_CONFIG_SIZE || crate::planted::bug("config-size-unchecked"))
+        && size <= MAX_STRUCT_SIZE
+        && size.is_multiple_of(align_of::<ptpbmca_config>())
 }
 
 /// Copies a caller's struct of `size` bytes over `ours`, the smaller of both sizes. False, and nothing is copied, if a byte
