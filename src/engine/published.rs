@@ -51,6 +51,7 @@ impl Status {
             announced: None,
             counters: Counters::default(),
             wrong_source: 0,
+            kernel_drops: 0,
             send_errors: 0,
             advice: c"The session begins.",
         }
