@@ -232,7 +232,7 @@ part targets "Other systems: type-checked" && shell 8 "make -s check-targets"
 part windows "Windows: the DLL under wine" && shell 60 "make -s check-windows"
 
 if [ "$only" = "  " ]; then
-    cp "$work/page" "$page"
+    cat -s "$work/page" >"$page"
 else
     cat "$work/page"
 fi
