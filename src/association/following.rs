@@ -265,7 +265,9 @@ impl Association {
         if known || master.grandmaster == clock {
             return;
         }
-        let stepped = self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG);
+        // A step from before the first pair that names this clock was another one.
+        let told = master.renamed.is_some_and(|first| first.timeline == Some(clock));
+        let stepped = !told && self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG);
         if stepped || before.is_none() {
             // The step that came with the handover has been counted; or pairs came before the first Announce, and what
             // was measured stays right. Only anchors that went out with a guessed clock's name are void.
@@ -287,24 +289,27 @@ impl Association {
         let Some(master) = &mut self.master else { return false };
         match pair.timeline {
             Some(clock) if master.followed_up_grandmaster != Some(clock) => {
+                let first = master.renamed.filter(|first| first.timeline == pair.timeline);
+                let again = |first: Pair| {
+                    first.sequence != pair.sequence && pair.arrived.since(first.arrived) >= RENAMED_FOR
+                };
+                let believed = first.is_some_and(again) || crate::planted::bug("renamed-at-once");
                 // Where anchors are out already, a single Follow_Up voids none of them.
-                if self.claimed && self.role == Role::Following && master.grandmaster != clock {
-                    let (named, since) = *master.renamed.get_or_insert((clock, pair.arrived));
-                    if named != clock {
-                        master.renamed = Some((clock, pair.arrived));
-                    }
-                    let believed = named == clock && pair.arrived.since(since) >= RENAMED_FOR;
-                    if !believed && !crate::planted::bug("renamed-at-once") {
-                        return false;
-                    }
+                if self.claimed && self.role == Role::Following && master.grandmaster != clock && !believed {
+                    master.renamed = first.or(Some(*pair));
+                    return false;
                 }
                 master.followed_up_grandmaster = Some(clock);
                 (master.handover, master.renamed) = (None, None);
                 self.grandmaster_is(clock);
+                if let Some(first) = first {
+                    self.estimator.pair(SyncPair { local: first.arrived, remote: first.left }, now);
+                }
             }
             named => {
                 if named.is_some() {
-                    master.renamed = None;
+                    // Not by one that was overtaken.
+                    master.renamed.take_if(|first| pair.arrived >= first.arrived);
                 }
                 if let Some((clock, _)) =
                     master.handover.take_if(|(_, since)| now.since(*since) >= FOLLOW_UP_LAG)

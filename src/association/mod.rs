@@ -23,7 +23,7 @@ use crate::wire::compose::Sender;
 use crate::wire::{self, Body, ClockIdentity, DataSet, Encoded, Header, Message, PortIdentity};
 use budget::Budgets;
 use exchange::Exchanges;
-use pairing::Pairing;
+use pairing::{Pair, Pairing};
 use serving::Serving;
 
 /// Addresses one receiver may have: an IPv4 and a few IPv6 ones.
@@ -198,8 +198,8 @@ struct Master {
     grandmaster: ClockIdentity,
     /// A grandmaster that its Announce named, and when, while its Follow_Ups still name another.
     handover: Option<(ClockIdentity, LocalTime)>,
-    /// Another grandmaster that its Follow_Ups name, and the arrival of the first Sync of those.
-    renamed: Option<(ClockIdentity, LocalTime)>,
+    /// The first pair of those whose Follow_Ups name another grandmaster.
+    renamed: Option<Pair>,
     /// Arrival of the newest Sync that found its Follow_Up.
     newest: Option<LocalTime>,
 }

@@ -103,7 +103,7 @@ impl Pairing {
         self.expire(now);
         if let Some(half) = self.half(sync.sequence, now) {
             if !half.done && half.sync.peer == sync.peer {
-                (half.sync, half.follow_up) = (sync, None);
+                half.sync = sync;
             }
             // Either this one or the one before it is refused.
             return Err(Refusal::Duplicate);

@@ -297,3 +297,21 @@ fn a_suspended_host_is_right_again() {
     let Body::FollowUp { precise_origin, .. } = follow_up.message.body else { unreachable!() };
     assert_eq!(precise_origin, stamp(follow_up.at + served.nanos()));
 }
+
+#[test]
+fn a_step_shortly_before_a_handover_is_another_epoch() {
+    let mut world = World::locked(RolePolicy::Auto);
+    world.receiver.offset += 5 * SECOND;
+    world.serve(SECOND);
+    assert_eq!(world.epoch(), 1);
+    // The Announce comes between the first pair that names the other clock and the second.
+    world.receiver.offset -= 500 * MS;
+    (world.receiver.timeline, world.receiver.grandmaster) = (Some(APPLE_TV), APPLE_TV);
+    let announce = world.receiver.announce();
+    world.post(world.now + INTERVAL / 2, 0, &announce);
+    world.longest_wrong = 0;
+    world.wrong_since = None;
+    world.serve(3 * SECOND);
+    assert_eq!((world.epoch(), world.grandmaster()), (2, APPLE_TV));
+    assert!(world.longest_wrong <= INTERVAL + 10 * MS, "{}", world.longest_wrong);
+}
