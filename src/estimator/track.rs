@@ -64,7 +64,7 @@ const RETURN_RATE: f64 = 1e3;
 const SETTLED_RATE: f64 = 700.0;
 
 /// What samples say of a growth, and of a run of late ones, counts a little more in the bound.
-const BOUND_GROWTH: f64 = 1.2;
+const BOUND_GROWTH: f64 = 1.45;
 /// From this score on a change of rate may be under way: the bound holds either filter.
 const SCORE_DOUBT: f64 = 4.0;
 /// A line that leaves the samples has left them further by now than the least of the latest says.
@@ -299,6 +299,10 @@ impl Track {
         let before = self.steady.x[0];
         self.steady.update(h, y, 1.0, self.down.excess());
         self.debt = (self.debt - top).max(0.0);
+        if top - returned > self.output.calm() {
+            // More than the path had grown by: then it may be the clock that was set ahead, and the path as long as before.
+            self.debt = self.debt.max(returned);
+        }
         self.hold = None;
         if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
             self.down.relearn(Straight::floor(&self.steady));

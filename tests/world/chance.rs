@@ -28,7 +28,12 @@ pub fn plan(seed: u64, seconds: f64) -> Plan {
     let mut acts = Vec::new();
     while acts.len() < 8 && r.chance(0.7) {
         let at = r.between(0.02, 0.95) * seconds;
-        acts.push((at, act(r, hosts.len(), receivers.len())));
+        let act = match act(r, hosts.len(), receivers.len()) {
+            // Without stamps, what waited in the sockets for long is taken for fresh: nothing tells otherwise.
+            Act::Freeze(host, seconds) if hosts[host].no_stamps => Act::Freeze(host, seconds.min(0.1)),
+            act => act,
+        };
+        acts.push((at, act));
     }
     Plan { seed, seconds, hosts, receivers, sessions, acts }
 }

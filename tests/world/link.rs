@@ -7,6 +7,10 @@ const BEACON: f64 = 0.1024;
 /// A packet behind another one, on a link that keeps order, s.
 const SPACING: f64 = 20e-6;
 
+/// A line is so young for so long that a path's growth is taken for the rate, s;
+const YOUNG: f64 = 30.0;
+/// and so long after the rate has changed, s: until it is known as well as before.
+const SETTLES: f64 = 120.0;
 /// Within this it shows that a path is short again, ns: four seconds of samples.
 const SHRUNK: i64 = 4_000_000_000;
 
@@ -163,8 +167,8 @@ impl Lane {
     }
 
     /// By how much the least delay is longer at `world` (ns) than at its least since `since`, in ns, and whether it began
-    /// to be while `young` (ns) after that.
-    pub fn grown(&self, world: i64, since: i64, young: i64) -> (i64, bool) {
+    /// to be while the line was young, or its rate had changed (at `changes`, s) not long ago.
+    pub fn grown(&self, world: i64, since: i64, changes: &[f64]) -> (i64, bool) {
         let at = |world: i64| -> f64 { self.episodes.iter().map(|e| e.growth(world as f64 * 1e-9)).sum() };
         // Growth is linear between these times.
         let corners = self.episodes.iter().flat_map(|e| {
@@ -175,9 +179,15 @@ impl Lane {
         let least = within.map(at).fold(f64::MAX, f64::min);
         // That it is short again takes some samples to show.
         let longest = at(world).max(at((world - SHRUNK).max(since)));
-        let began = (since as f64 * 1e-9, (since + young) as f64 * 1e-9);
+        let unsettled = |x: f64| {
+            let since = since as f64 * 1e-9;
+            (since..since + YOUNG).contains(&x)
+                || changes.iter().any(|change| (*change..*change + SETTLES).contains(&x))
+        };
         let growing = |e: &Episode| e.growth((e.from + e.until) * 0.5) > 0.0;
-        let early = self.episodes.iter().any(|e| growing(e) && e.from < began.1 && e.until > began.0);
+        let begins =
+            |e: &Episode| (0..40).map(|i| e.from + f64::from(i)).take_while(|x| *x < e.until).any(unsettled);
+        let early = self.episodes.iter().any(|e| growing(e) && begins(e));
         (((longest - least) * 1e9) as i64, early)
     }
 

@@ -19,6 +19,18 @@ pub struct Crystal {
     pub changes: Vec<(f64, f64, f64)>,
 }
 
+/// A change of rate counts as one under way for so long, s.
+const SETTLES: f64 = 120.0;
+
+impl Crystal {
+    /// By how much the rate has changed, at `t` (s), with changes that were not long ago, ns/s.
+    pub fn warmed(&self, t: f64) -> f64 {
+        let recent =
+            self.changes.iter().filter(|(at, _, within)| (*at..*at + within * 3.0 + SETTLES).contains(&t));
+        recent.map(|(_, by, _)| by.abs() * 1e3).sum()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     reading: i64,

@@ -20,12 +20,9 @@ const ROUNDING: i64 = 2;
 const STEP: i64 = 400_000_000;
 /// Pairs of the new timeline within which it must (8 s at 8 Hz).
 const STEP_PAIRS: u32 = 64;
-/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (2 s at 8 Hz); and one that
-/// is less than the delays spread by, which takes a run of samples to show (8 s).
-const SMALL_STEP_PAIRS: u32 = 16;
-const LEAST_STEP: i64 = 1_000_000;
-/// Pairs within which such a step may still make one (half a minute).
-const SMALL_STEP_LATER: u32 = 240;
+/// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (10 s at 8 Hz): it takes a
+/// run of samples to show, and round trips from before it to be forgotten.
+const SMALL_STEP_PAIRS: u32 = 80;
 /// By how much a path may grow unseen, by pairs alone, ns: the steady wander of two crystals over the minutes that the
 /// estimator looks back (its elders).
 const UNSEEN_GROWTH: i64 = 300_000;
@@ -93,8 +90,8 @@ pub struct Watch {
     pairs: u64,
     /// Eras whose grandmaster was named after the fact, once each.
     named: usize,
-    /// A small step that has made no epoch so far, and the pairs since then.
-    small: Option<u32>,
+    /// There was a small step that has made no epoch so far.
+    small: bool,
     /// Least delay down of the session, and since the timeline was last anchored anew, ns.
     least_ever: i64,
     least: i64,
@@ -127,7 +124,7 @@ impl Watch {
             latest: [0; 3],
             pairs: 0,
             named: usize::MAX,
-            small: None,
+            small: false,
             least_ever: i64::MAX,
             least: i64::MAX,
             line_since: 0,
@@ -163,7 +160,6 @@ impl Watch {
             self.latest.rotate_left(1);
             self.latest[2] = era;
             self.fresh += u32::from(era > self.believed);
-            self.small = self.small.map(|pairs| pairs + 1).filter(|pairs| *pairs < SMALL_STEP_LATER);
         }
     }
 
@@ -254,10 +250,13 @@ impl Watch {
         if moved > 0 {
             if naming && self.named != self.newest {
                 self.named = self.newest;
-            } else if moved == 1 && self.small.take().is_some() {
+            } else if moved == 1 && std::mem::take(&mut self.small) {
                 // Round trips have proven it meanwhile.
             } else if moved == 1 && self.congested && timeline.path_delay_ns == 0 {
                 // By pairs alone, a queue that sets in at once and never empties looks as if the clock had been set back.
+                self.tally.excused += 1;
+            } else if matches!(receiver.kind, Kind::Liar(Lie::Names | Lie::DelayResp)) {
+                // Names are believed, and so are round trips that tell of a step three times in a row.
                 self.tally.excused += 1;
             } else if moved > 1 || self.newest <= self.believed {
                 self.wrong(
@@ -291,7 +290,7 @@ impl Watch {
         let by = receiver.truth(self.newest, world).saturating_sub(receiver.truth(self.believed, world));
         let named = |era: usize| receiver.eras[era].segment.grandmaster;
         let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
-        let within = if must || by.abs() < LEAST_STEP { STEP_PAIRS } else { SMALL_STEP_PAIRS };
+        let within = if must { STEP_PAIRS } else { SMALL_STEP_PAIRS };
         if self.fresh < within {
             return;
         }
@@ -304,7 +303,7 @@ impl Watch {
             );
         }
         (self.believed, self.fresh) = (self.newest, 0);
-        self.small = (!must).then_some(0);
+        self.small |= !must;
     }
 
     /// Within an epoch the line makes no jumps, and is steered gently.
@@ -326,14 +325,25 @@ impl Watch {
         }
     }
 
-    /// Whether an error is one of the two that nothing on this side can show. By pairs alone, a path that grows by no more
-    /// than the crystals may do meanwhile, or while a line is so young that its rate is not known, looks as if the clock
-    /// had changed. `grown` is by how much the path is longer than the least since the line began, and whether it began
-    /// to grow while that was young.
-    pub fn excused(&self, timeline: &Timeline, off: i64, bound: u64, grown: (i64, bool)) -> bool {
-        let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(grown.0);
+    /// Whether an error is one of those that nothing on this side can show:
+    ///
+    /// - By pairs alone, a path that grows by no more than crystals may do meanwhile, or while the rate is not known yet
+    ///   or changes itself, looks as if the clock did. `grown` is by how much the path is longer than the least since the
+    ///   line began, and whether it began to grow at such a time.
+    /// - In holdover, a crystal whose temperature changes. `warmed` is by how much its rate has, in ns/s.
+    pub fn excused(
+        &self,
+        timeline: &Timeline,
+        (off, bound): (i64, u64),
+        grown: (i64, bool),
+        warmed: f64,
+        age: i64,
+    ) -> bool {
+        let beyond = off.abs().saturating_sub(i64::try_from(bound).unwrap_or(i64::MAX));
         let hidden = grown.0 > 0 && (grown.0 <= UNSEEN_GROWTH || grown.1);
-        timeline.path_delay_ns == 0 && off < 0 && -off <= limit && hidden
+        let path = timeline.path_delay_ns == 0 && off < 0 && beyond <= grown.0 && hidden;
+        let held = timeline.conversion.sync_state == SyncState::Holdover;
+        path || (held && beyond as f64 <= warmed.abs() * age as f64 * 1e-9)
     }
 
     /// Since when the present line runs, in the world's time.

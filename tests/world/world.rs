@@ -21,15 +21,13 @@ pub const SECOND: i64 = 1_000_000_000;
 const SETTLE: f64 = 15.0;
 /// In any one world, one sample of so many may be outside of its bound.
 const WORST: u64 = 200;
-/// nqptp's wake-up makes us yield for so long at most, ns: until its second Announce, or the watchdog's time.
+/// Who has a worse clock, or never serves, makes us yield for so long at most, ns: until its next Announce, or the
+/// watchdog's time.
 const WOKEN: i64 = 4 * SECOND;
 /// The least step back that a one-way estimate looks for, s.
 const STEP_BACK: f64 = 50e-3;
 /// Right again after a step of the wall clock, ns (the C interface's promise).
 const WALL_WITHIN: i64 = SECOND;
-
-/// A line is so young for so long that a path's growth is taken for the rate, ns.
-const YOUNG: i64 = 30 * SECOND;
 
 /// What may happen in a world.
 #[derive(Clone, Copy, Debug)]
@@ -392,8 +390,18 @@ impl World {
             {
                 session.watch.tally.samples += 1;
                 let error = session.watch.error(&timeline, local, receiver, at);
-                let grown = || session.down[0].grown(at, session.watch.line_since(), YOUNG);
-                if error.is_some_and(|(off, bound)| session.watch.excused(&timeline, off, bound, grown())) {
+                let excused = |error| {
+                    let crystals = [
+                        &self.plan.hosts[session.plan.host].crystal,
+                        &self.plan.receivers[session.plan.receiver].crystal,
+                    ];
+                    let changes: Vec<f64> =
+                        crystals.iter().flat_map(|c| c.changes.iter().map(|change| change.0)).collect();
+                    let grown = session.down[0].grown(at, session.watch.line_since(), &changes);
+                    let warmed: f64 = crystals.iter().map(|c| c.warmed(at as f64 * 1e-9)).sum();
+                    session.watch.excused(&timeline, error, grown, warmed, timeline.age_at(local) as i64)
+                };
+                if error.is_some_and(excused) {
                     session.watch.tally.excused += 1;
                 } else if let Some((off, bound)) = error {
                     session.watch.tally.outside += 1;
@@ -431,8 +439,9 @@ impl World {
                 self.right[s] = now;
                 continue;
             };
-            // Each of its addresses that hears us for the first time wakes us: we yield, and are given the lead again.
-            let patience = if kind == Kind::Nqptp { WOKEN } else { 0 };
+            // nqptp wakes us from each of its addresses that hears us for the first time, and one that follows serves
+            // where it hears nothing of us: we yield, and lead again as soon as it says that its clock is worse.
+            let patience = if kind.never_serves() { WOKEN } else { 0 };
             if now - self.right[s] > patience {
                 session.watch.wrong(at, format!("is {:?}, should be {role:?}", line.role));
             }
