@@ -41,6 +41,7 @@ check() {
 lint() {
     local worst=0
     check "rustfmt" cargo fmt --all --check || worst=1
+    check "rustfmt of the fuzz targets" cargo fmt --manifest-path fuzz/Cargo.toml --check || worst=1
     check "clippy" cargo clippy -q --workspace --all-targets -- -D warnings || worst=1
     RUSTDOCFLAGS="-D warnings" check "rustdoc" cargo doc -q --workspace --no-deps || worst=1
     check "inner rooms forbid unsafe code" sh tests/rooms.sh || worst=1
@@ -55,6 +56,7 @@ stage "bindings" sh tests/ffi/run.sh "$out"
 stage "installed" sh tests/install/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
 stage "hostile" cargo test -q -p ptpbmca --test hostile
+stage "fuzz" bash fuzz/run.sh 60
 stage "controls" bash tests/controls.sh
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

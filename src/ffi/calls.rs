@@ -72,6 +72,9 @@ pub unsafe extern "C" fn ptpbmca_start(
                 PTPBMCA_OK
             }
             Err(details) => {
+                if crate::planted::bug("config-error-leaks") {
+                    std::mem::forget(details.message.clone());
+                }
                 if !error.is_null() {
                     // SAFETY: not null, and the caller's promise.
                     unsafe { put(error, convert::error(&details)) };

@@ -171,7 +171,7 @@ pub fn default_config(struct_size: u32) -> ptpbmca_config {
 /// Whether a caller may have a config of this size: that of this version, or of a newer one, which is padded as this one.
 pub fn is_config_size(struct_size: u32) -> bool {
     let size = struct_size as usize;
-    size >= FIRST_CONFIG_SIZE
+    (size >= FIRST_CONFIG_SIZE || crate::planted::bug("config-size-unchecked"))
         && struct_size <= MAX_STRUCT_SIZE
         && size.is_multiple_of(std::mem::align_of::<ptpbmca_config>())
 }
