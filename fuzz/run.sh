@@ -1,5 +1,6 @@
 #!/bin/bash
-# run.sh SECONDS [TARGET...]: builds the fuzz targets and runs each (all, if none is named) for so long, two at a time.
+# run.sh SECONDS [TARGET...]: builds the fuzz targets and runs each (all, if none is named) for so long, two at a time; for 0
+# seconds, the committed corpora alone.
 # run.sh repeat TARGET FILE: tries one input again, the crashing one of a failure, say.
 # run.sh minimise TARGET DIR...: makes corpus/TARGET anew of the committed files and those of DIR, as few as will do.
 #
@@ -32,10 +33,13 @@ build() {
 
 # fuzz TARGET SECONDS LOG: runs one target and says what came of it.
 fuzz() {
-    local target=$1 seconds=$2 log=$3 work=${FUZZ_CORPUS:-$scratch}/$1 words=() status why crash
+    local target=$1 seconds=$2 log=$3 work=${FUZZ_CORPUS:-$scratch}/$1 words status why crash
     mkdir -p "$work" "$found"
-    [ -e "fuzz/dictionaries/$target" ] && words=("-dict=fuzz/dictionaries/$target")
-    "$programs/$target" -max_total_time="$seconds" -timeout=$stuck -rss_limit_mb=1024 -print_final_stats=1 \
+    words=("-max_total_time=$seconds")
+    # No time at all would be no limit.
+    [ "$seconds" -eq 0 ] && words=(-runs=0)
+    [ -e "fuzz/dictionaries/$target" ] && words+=("-dict=fuzz/dictionaries/$target")
+    "$programs/$target" -timeout=$stuck -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="$found/$target-" "${words[@]}" "$work" "fuzz/corpus/$target" >"$log" 2>&1 </dev/null
     status=$?
     awk -v target="$target" -v files="$(find "$work" -type f | wc -l)" '
@@ -67,7 +71,7 @@ minimise)
     exit
     ;;
 '' | *[!0-9]*)
-    sed -n '2,4s/^# //p' "$0"
+    sed -n '2,5s/^# //p' "$0"
     exit 2
     ;;
 esac

@@ -28,8 +28,8 @@ const MAX_EVENTS: u32 = 3_000;
 
 /// Edges of one event: five times what was measured.
 const EDGES: u64 = 250_000;
-/// Edges of the whole input: what sets up and tears down, and what each of its bytes may lead to.
-const EDGES_AROUND: u64 = 500_000;
+/// Edges of the whole input, for each of its events: thirty times what was measured.
+const EDGES_OF_MANY: u64 = 20_000;
 
 /// Heap of an association and of the world around it, bytes: outbox, changes, and as much again.
 const MEMORY: usize = 64 << 10;
@@ -46,7 +46,7 @@ const SERVED: i64 = 1_789_012_345_678_901_234;
 
 fuzz_target!(|bytes: &[u8]| {
     memory::nothing_kept(|| {
-        edges::within(EDGES_AROUND + EDGES * u64::from(MAX_EVENTS), || {
+        edges::within(EDGES_OF_MANY * u64::from(MAX_EVENTS), || {
             let mut world = World::new(&mut Cursor(bytes), memory::live());
             let mut rest = Cursor(bytes.get(World::SET_UP..).unwrap_or_default());
             while !rest.is_empty() && world.events < MAX_EVENTS {

@@ -18,8 +18,9 @@ use ptpbmca::ffi::types::*;
 use ptpbmca_fuzz::cursor::Cursor;
 use ptpbmca_fuzz::{edges, memory, network};
 
-/// Edges of an input with its worker; each of its calls may start a session.
-const EDGES: u64 = 200_000_000;
+/// Edges of an input with its worker; each of its calls may start a session. Many times what was measured: the worker goes
+/// on while this thread waits for a processor.
+const EDGES: u64 = 5_000_000;
 /// Calls of one input.
 const MAX_CALLS: u32 = 24;
 /// Sessions at the same time.

@@ -16,10 +16,10 @@ use ptpbmca::wire::{self, Body, ClockIdentity, Message, PortIdentity};
 use ptpbmca_fuzz::cursor::Cursor;
 use ptpbmca_fuzz::{edges, memory};
 
-/// Edges around the rows, of a picture, and what each byte of a file may lead to; three times what was measured.
-const EDGES: u64 = 1_000_000;
-const EDGES_OF_PICTURE: u64 = 30_000_000;
-const EDGES_PER_BYTE: u64 = 20_000;
+/// Edges around the rows, of a picture, and what each byte of a file may lead to; ten times what was measured.
+const EDGES: u64 = 200_000;
+const EDGES_OF_PICTURE: u64 = 3_000_000;
+const EDGES_PER_BYTE: u64 = 2_000;
 
 /// Bytes of heap at the end of a run, apart from what is kept of it: the reader's largest block and the estimators.
 const MEMORY: usize = 16 << 20;

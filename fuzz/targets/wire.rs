@@ -9,9 +9,9 @@ use ptpbmca::wire::compose::Sender;
 use ptpbmca::wire::{self, Body, ClockIdentity, Message, PortIdentity, Tlv, MAX_MESSAGE};
 use ptpbmca_fuzz::{edges, memory};
 
-/// Edges of everything below for the shortest input, and what each of its bytes may add; three times what was measured.
-const EDGES: u64 = 20_000;
-const EDGES_PER_BYTE: u64 = 200;
+/// Edges of everything below for the shortest message, and what each of its bytes may add; three times what was measured.
+const EDGES: u64 = 5_000;
+const EDGES_PER_BYTE: u64 = 100;
 
 const US: Sender = Sender {
     identity: PortIdentity { clock: ClockIdentity(0x0200_5e10_0001_0008), port: 0x8005 },
