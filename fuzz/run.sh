@@ -2,7 +2,8 @@
 # run.sh SECONDS [TARGET...]: builds the fuzz targets and runs each (all, if none is named) for so long, two at a time; for 0
 # seconds, the committed corpora alone.
 # run.sh repeat TARGET FILE: tries one input again, the crashing one of a failure, say.
-# run.sh minimise TARGET DIR...: makes corpus/TARGET anew of the committed files and those of DIR, as few as will do.
+# run.sh minimise TARGET DIR...: makes corpus/TARGET anew of the committed files and those of DIR, as few as will do
+#   (and those named crash-*).
 #
 # A target starts from its committed corpus (fuzz/corpus/TARGET), which is only read; what it finds goes to a scratch
 # folder, or to FUZZ_CORPUS/TARGET to be used again by the next run. Crashing inputs are kept in
@@ -66,12 +67,16 @@ minimise)
     target=$2 fewer=$(mktemp -d)
     shift 2
     build || exit 1
-    "$programs/$target" -merge=1 -set_cover_merge=1 -use_value_profile=0 "$fewer" "fuzz/corpus/$target" "$@" 2>&1 | tail -n 3
-    rm -rf "fuzz/corpus/$target" && mv "$fewer" "fuzz/corpus/$target" && chmod 755 "fuzz/corpus/$target"
+    "$programs/$target" -merge=1 -set_cover_merge=1 -use_value_profile=0 -use_counters=0 "$fewer" "fuzz/corpus/$target" "$@" \
+        2>&1 | tail -n 1
+    # What has once shown a defect stays.
+    find "fuzz/corpus/$target" -type f ! -name 'crash-*' -delete
+    cp "$fewer"/* "fuzz/corpus/$target/"
+    rm -r "$fewer"
     exit
     ;;
 '' | *[!0-9]*)
-    sed -n '2,5s/^# //p' "$0"
+    sed -n '2,6s/^# //p' "$0"
     exit 2
     ;;
 esac
