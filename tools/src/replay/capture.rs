@@ -98,7 +98,8 @@ pub fn read(input: impl Read + Send, mut take: impl FnMut(Frame)) -> Ending {
                 refilled = false;
                 continue;
             }
-            Err(PcapError::Incomplete(_)) if !refilled || planted("replay-endless-refill") => None,
+            Err(PcapError::Incomplete(_)) if !refilled => None,
+            Err(_) if planted("replay-endless-refill") => None,
             Err(e) => Some(reason(&e)),
         };
         // One refill gives all there is room for, or all there is.
