@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
-.PHONY: all demo test soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
+.PHONY: all demo test loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows header lint
 .PHONY: doc docs clean
 
 all: lib
@@ -63,6 +63,10 @@ test:
 # Random worlds with fresh seeds on one core, the fuzzers on the other: HOURS=2 for so long, or SEEDS=10000 worlds.
 soak:
 	HOURS=$(or $(HOURS),1) SEEDS=$(SEEDS) FIRST=$(FIRST) bash tests/soak.sh
+
+# The lock-free parts in every order that the memory model allows, by loom. LOOM_MAX_PREEMPTIONS=3 looks further: hours.
+loom:
+	sh tests/loom/run.sh
 
 # The estimate beside the field's on generated links. SEEDS=20 takes more seeds, ONLY=wifi one link, FIRST=7 seeds from
 # there on; DOCS=docs writes docs/accuracy.md and its pictures.

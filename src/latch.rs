@@ -4,13 +4,23 @@
 //! other, so a writer preempted in the middle of a store holds nobody up. A reader retries only if the writer finished
 //! half a store during its read; the retries are counted, so a read has bounded steps whatever the writer does.
 //!
-//! Ordering. A reader takes the number (Acquire), the words (Relaxed), an Acquire fence and the number again. The
-//! writer moves the number before it touches a copy, with a Release fence between: a reader that saw even one new
-//! word has, after its own fence, to see the moved number too, and discards what it read. The Release stores of the
-//! number publish the copy that was finished before them to the Acquire load.
+//! Orderings, each of which the models of `tests/loom` show to be needed: without it they fail.
+//! - The number is stored with Release and taken with Acquire: who sees it sees the copy that was finished before it.
+//! - The writer moves the number, then a Release fence, then touches the other copy; a reader loads the words, then an
+//!   Acquire fence, then the number again. So a reader that saw even one new word sees the moved number too, and
+//!   discards what it read. A Release store would not do: it keeps what is before it from moving down past it, not what
+//!   is after it from moving up; likewise the reader's Acquire load.
+//! - The words themselves, and the number's second load, are Relaxed: the fences and the first load order them. The
+//!   writer loads its own number Relaxed, too: only it stores there, and one writer hands over to the next by other
+//!   means (the worker's queue).
 #![forbid(unsafe_code)]
 
+#[cfg(loom)]
+use crate::atomic::{fence, AtomicU64, Ordering};
+#[cfg(not(loom))]
 use std::sync::atomic::{fence, AtomicU64, Ordering};
+
+use crate::planted::{bug, unless_relaxed};
 
 /// How often a read starts again before it gives up. One retry takes the writer half a store inside a read of a few
 /// nanoseconds; at its tens of stores a second even two in a row need the reader to be preempted twice.
@@ -26,11 +36,19 @@ pub struct Latch<const N: usize> {
 
 impl<const N: usize> Latch<N> {
     /// A latch of zeros.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self {
             sequence: AtomicU64::new(0),
             copies: [[const { AtomicU64::new(0) }; N], [const { AtomicU64::new(0) }; N]],
         }
+    }
+
+    /// A latch of zeros. Loom's atomics are not made at compile time.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        let copy = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self { sequence: AtomicU64::new(0), copies: [copy(), copy()] }
     }
 
     /// Stores all words. Only one thread may write at a time: a second one loses no memory safety, but readers could
@@ -39,9 +57,15 @@ impl<const N: usize> Latch<N> {
         let sequence = self.sequence.load(Ordering::Relaxed);
         for (step, copy) in (1..).zip(&self.copies) {
             // Sends the readers to the other copy, which the Release makes whole for them.
-            self.sequence.store(sequence.wrapping_add(step), Ordering::Release);
+            let release = unless_relaxed("latch-store-relaxed", Ordering::Release);
+            self.sequence.store(sequence.wrapping_add(step), release);
             // Keeps the stores below after the store above, in the eyes of a reader that fences.
-            fence(Ordering::Release);
+            if !bug("latch-no-release-fence") {
+                fence(Ordering::Release);
+            }
+            if step == 2 && bug("latch-second-copy-old") {
+                continue;
+            }
             for (cell, word) in copy.iter().zip(words) {
                 cell.store(*word, Ordering::Relaxed);
             }
@@ -55,15 +79,20 @@ impl<const N: usize> Latch<N> {
     pub fn read<const M: usize>(&self) -> Option<[u64; M]> {
         const { assert!(M <= N) };
         for _ in 0..MAX_TRIES {
-            let before = self.sequence.load(Ordering::Acquire);
+            let before = self.sequence.load(unless_relaxed("latch-load-relaxed", Ordering::Acquire));
+            if before & 1 == 1 && bug("latch-waits-for-writer") {
+                continue;
+            }
             let [even, odd] = &self.copies;
-            let whole = if crate::planted::bug("latch-wrong-copy") { 1 } else { 0 };
+            let whole = if bug("latch-wrong-copy") { 1 } else { 0 };
             let copy = if before & 1 == whole { even } else { odd };
             let mut words = [0; M];
             for (word, cell) in words.iter_mut().zip(copy) {
                 *word = cell.load(Ordering::Relaxed);
             }
-            fence(Ordering::Acquire);
+            if !bug("latch-no-acquire-fence") {
+                fence(Ordering::Acquire);
+            }
             if self.sequence.load(Ordering::Relaxed) == before {
                 return Some(words);
             }
@@ -78,7 +107,7 @@ impl<const N: usize> Default for Latch<N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;

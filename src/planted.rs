@@ -4,6 +4,8 @@
 //! must find it. Without that cfg [`bug`] is a constant `false`, and the code behind it is not compiled in.
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::Ordering;
+
 /// Whether the bug `name` is planted in this run. The names stand in `tests/controls.txt`.
 #[cfg(not(planted))]
 #[inline(always)]
@@ -17,4 +19,23 @@ pub(crate) const fn bug(_name: &str) -> bool {
 pub(crate) fn bug(name: &str) -> bool {
     static PLANTED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     PLANTED.get_or_init(|| std::env::var("PTPBMCA_PLANTED").unwrap_or_default()) == name
+}
+
+/// `ordering`, or none at all if the bug `name` is planted: what a memory ordering is good for shows when it is missing.
+#[cfg(not(planted))]
+#[inline(always)]
+#[allow(dead_code)] // A crate that shares this file may not share those who call it.
+pub(crate) const fn unless_relaxed(_name: &str, ordering: Ordering) -> Ordering {
+    ordering
+}
+
+/// `ordering`, or none at all if the bug `name` is planted.
+#[cfg(planted)]
+#[allow(dead_code)]
+pub(crate) fn unless_relaxed(name: &str, ordering: Ordering) -> Ordering {
+    if bug(name) {
+        Ordering::Relaxed
+    } else {
+        ordering
+    }
 }

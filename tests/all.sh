@@ -41,6 +41,7 @@ check() {
 lint() {
     local worst=0
     check "rustfmt" cargo fmt --all --check || worst=1
+    check "rustfmt of the models" cargo fmt --manifest-path tests/loom/Cargo.toml --check || worst=1
     check "clippy" cargo clippy -q --workspace --all-targets -- -D warnings || worst=1
     RUSTDOCFLAGS="-D warnings" check "rustdoc" cargo doc -q --workspace --no-deps || worst=1
     check "inner rooms forbid unsafe code" sh tests/rooms.sh || worst=1
@@ -49,6 +50,7 @@ lint() {
 
 stage "lint" lint
 stage "Rust tests" cargo test -q --workspace
+stage "loom" sh tests/loom/run.sh
 stage "C tests" bash tests/c/run.sh "$out"
 stage "C++, Objective-C and Swift tests" sh tests/cpp/run.sh "$out"
 stage "bindings" sh tests/ffi/run.sh "$out"

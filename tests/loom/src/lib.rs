@@ -1,0 +1,9 @@
+//! The library's lock-free files, the very ones that are shipped, with loom's atomics instead of the processor's.
+
+pub mod atomic;
+#[path = "../../../src/latch.rs"]
+pub mod latch;
+#[path = "../../../src/planted.rs"]
+mod planted;
+
+pub mod model;
