@@ -251,6 +251,11 @@ impl Conversion {
 }
 
 impl Timeline {
+    /// The snapshot of a session that nothing is known of yet.
+    pub fn beginning() -> Self {
+        Self { last_sync: NO_SYNC, ..Self::default() }
+    }
+
     /// Words in the latch.
     pub const WORDS: usize = Conversion::WORDS + 9;
 

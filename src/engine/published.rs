@@ -38,6 +38,26 @@ pub struct Status {
     pub advice: &'static CStr,
 }
 
+impl Status {
+    /// The status of a session that the worker has published none of yet.
+    pub fn beginning() -> Self {
+        Self {
+            timeline: Timeline::beginning(),
+            event_port: 0,
+            general_port: 0,
+            ephemeral_ports: false,
+            kernel_receive_stamps: false,
+            kernel_send_stamps: false,
+            announced: None,
+            counters: Counters::default(),
+            wrong_source: 0,
+            kernel_drops: 0,
+            send_errors: 0,
+            advice: c"The session begins.",
+        }
+    }
+}
+
 /// One session's place to publish in.
 #[derive(Debug)]
 pub struct Published {

@@ -1,11 +1,12 @@
 //! Sessions: how they start, are waited for and stop, in a process that may fork.
 
+mod lease;
 mod reads;
 mod slot;
 
+pub use lease::Read;
 pub use reads::{
-    anchor, local_now, local_time, offset, receiver_now, receiver_time, status, Anchor, ClockOffset, Read,
-    Reading,
+    anchor, local_now, local_time, offset, receiver_now, receiver_time, status, Anchor, ClockOffset, Reading,
 };
 pub use slot::{Token, MAX_SESSIONS, SLOT_BYTES};
 
@@ -17,7 +18,8 @@ use crate::config::{Config, LocalClock};
 use crate::engine::{self, clock, Awaited, Callback, Engine, Event, Handle, Status, Waited};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Span;
-use slot::{fail_sessions, reserve, Phase};
+use lease::Closing;
+use slot::{fail_sessions, reserve};
 
 struct Running {
     engine: Engine,
@@ -49,14 +51,14 @@ pub fn start(
     let spec = config.resolve(receiver)?;
     guard_forks();
     let (token, slot, generation) = reserve()?;
-    let (handle, number) = join_engine().inspect_err(|_| slot.retire(generation))?;
-    slot.wall.store(config.local_clock == LocalClock::Realtime, Ordering::Relaxed);
-    slot.engine.store(number, Ordering::Relaxed);
-    *slot.published.status.lock() = None;
-    slot.change(generation, Phase::Reserved, Phase::Live);
+    let (handle, number) = join_engine().inspect_err(|_| slot.lease.retire(generation))?;
+    slot.begin(generation, config.local_clock == LocalClock::Realtime, number);
     if let Err(error) = handle.open(token.id(), spec, &slot.published, callback(token)) {
-        slot.retire(generation);
-        leave_engine(number);
+        // Unless it is stopped already, by somebody who had the token from a callback before the worker failed.
+        if slot.lease.close(generation).is_some() {
+            slot.lease.retire(generation);
+            leave_engine(number);
+        }
         return Err(error);
     }
     if config.ready_timeout_ms > 0 {
@@ -73,20 +75,20 @@ pub fn stop(token: Token) -> Read<()> {
         return Ok(());
     }
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation).or_else(|kind| if kind == ErrorKind::Internal { Ok(()) } else { Err(kind) })?;
+    slot.lease
+        .check(generation)
+        .or_else(|kind| if kind == ErrorKind::Internal { Ok(()) } else { Err(kind) })?;
     if engine::on_worker() {
         return Err(ErrorKind::WouldDeadlock);
     }
-    let number = slot.engine.load(Ordering::Relaxed);
-    let closed = if slot.change(generation, Phase::Live, Phase::Closing) {
-        handle(number).and_then(|handle| handle.close(token.id())).map_err(|error| error.kind)
-    } else if slot.change(generation, Phase::Failed, Phase::Closing) {
+    // Or somebody else stops it.
+    let Closing { engine: number, failed } = slot.lease.close(generation).ok_or(ErrorKind::NoSession)?;
+    let closed = if failed {
         Err(ErrorKind::Internal)
     } else {
-        // Somebody else stops it.
-        return Err(ErrorKind::NoSession);
+        handle(number).and_then(|handle| handle.close(token.id())).map_err(|error| error.kind)
     };
-    slot.retire(generation);
+    slot.lease.retire(generation);
     leave_engine(number);
     closed
 }
@@ -94,16 +96,16 @@ pub fn stop(token: Token) -> Read<()> {
 /// Waits until a session is synchronised, at most so many milliseconds.
 pub fn await_sync(token: Token, timeout_ms: u32) -> Read<()> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation)?;
+    let number = slot.lease.engine(generation)?;
     if engine::on_worker() {
         return Err(ErrorKind::WouldDeadlock);
     }
     let deadline = clock::monotonic().plus(Span::from_millis(i64::from(timeout_ms)));
-    let waited = handle(slot.engine.load(Ordering::Relaxed))
+    let waited = handle(number)
         .and_then(|handle| handle.wait(token.id(), Awaited::Synchronized, deadline))
         .map_err(|error| error.kind);
     // The session may have been stopped meanwhile, and its engine and its slot with it: that is no bug of the library.
-    slot.check(generation)?;
+    slot.lease.check(generation)?;
     match waited? {
         Waited::Happened => Ok(()),
         Waited::TimedOut => Err(ErrorKind::Timeout),

@@ -1,8 +1,7 @@
 //! What may be asked of a session: readings for audio threads, and its status.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::Ordering;
-
+use super::lease::Read;
 use super::slot::Token;
 use crate::engine::{clock, Status};
 use crate::error::ErrorKind;
@@ -115,18 +114,10 @@ impl Anchor {
     }
 }
 
-/// What the readings return.
-pub type Read<T> = std::result::Result<T, ErrorKind>;
-
 #[inline]
 fn words<const M: usize>(token: Token) -> Read<[u64; M]> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation)?;
-    // A reader that the writer has overtaken so often has no time to tell.
-    let words = slot.published.clock.read::<M>().ok_or(ErrorKind::NotSynchronized)?;
-    // The words are this session's only if the slot still is.
-    slot.check(generation)?;
-    Ok(words)
+    slot.words(generation)
 }
 
 #[inline]
@@ -179,17 +170,13 @@ pub fn anchor(token: Token, local_ns: i64) -> Read<Reading<Anchor>> {
 /// The session's local clock now. Thread-safe and realtime-safe.
 pub fn local_now(token: Token) -> Read<i64> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation)?;
-    let wall = slot.wall.load(Ordering::Relaxed);
+    let wall = slot.lease.counts_in_wall_clock(generation)?;
     Ok(if wall { clock::realtime_ns() } else { clock::monotonic().nanos() })
 }
 
 /// Everything about a session. Thread-safe, but waits for a lock.
 pub fn status(token: Token) -> Read<(ClockOffset, Status)> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.check(generation)?;
-    let status = *slot.published.status.lock();
-    slot.check(generation)?;
-    let status = status.ok_or(ErrorKind::NoSession)?;
+    let status = slot.status(generation)?;
     Ok((ClockOffset::at(&status.timeline, clock::monotonic()), status))
 }

@@ -2,75 +2,35 @@
 //! looked up as safely as any other.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use crate::engine::{Published, SessionId};
+use super::lease::{Lease, Read, FIRST_GENERATION, GENERATION_BITS, GENERATION_MASK, SLOT_BITS};
+use crate::engine::{Published, SessionId, Status};
 use crate::error::{Error, ErrorKind, Result};
+use crate::timeline::Timeline;
 
 /// Sessions of one process at the same time.
-pub const MAX_SESSIONS: usize = 1_024;
+pub const MAX_SESSIONS: usize = 1 << SLOT_BITS;
 
 /// Names a session: the number of its slot and which use of that slot it is. Never zero, never an address: on 64-bit
 /// systems its top bits make it one that no processor accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
-/// Bits of a slot's number in a token; 2 to their power is [`MAX_SESSIONS`].
-const SLOT_BITS: u32 = 10;
-
-/// Bits of the generation in a token: what a pointer has room for.
-const GENERATION_BITS: u32 = if usize::BITS >= 64 { 32 } else { 32 - SLOT_BITS };
-
 /// The rest of a 64-bit token, between the greatest and the least canonical address.
 const TAG: u64 = if usize::BITS >= 64 { 0x2d7 << (SLOT_BITS + GENERATION_BITS) | 1 << 63 } else { 0 };
-
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
-
-/// The least generation: with 0, and no tag on 32-bit systems, the first slot's token would be null.
-const FIRST_GENERATION: u64 = 1;
-
-/// What a slot is used for. Stored below its generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Phase {
-    /// Nobody's.
-    Free = 0,
-    /// Somebody is about to start.
-    Reserved = 1,
-    /// In use.
-    Live = 2,
-    /// Somebody is about to stop.
-    Closing = 3,
-    /// The worker panicked.
-    Failed = 4,
-}
-
-const PHASE_BITS: u32 = 3;
-const PHASE_MASK: u64 = (1 << PHASE_BITS) - 1;
 
 /// Static memory of one session, in bytes.
 pub const SLOT_BYTES: usize = std::mem::size_of::<Slot>();
 
 /// The place of one session.
 pub struct Slot {
-    /// Generation and phase.
-    state: AtomicU64,
-    /// The session's local times count in the wall clock.
-    pub wall: AtomicBool,
-    /// Which engine serves it.
-    pub engine: AtomicU64,
+    /// Who has it.
+    pub lease: Lease,
     /// What the worker says of the session.
     pub published: Published,
 }
 
-static SLOTS: [Slot; MAX_SESSIONS] = [const {
-    Slot {
-        state: AtomicU64::new(0),
-        wall: AtomicBool::new(false),
-        engine: AtomicU64::new(0),
-        published: Published::new(),
-    }
-}; MAX_SESSIONS];
+static SLOTS: [Slot; MAX_SESSIONS] =
+    [const { Slot { lease: Lease::new(), published: Published::new() } }; MAX_SESSIONS];
 
 impl Token {
     fn new(slot: usize, generation: u64) -> Self {
@@ -102,30 +62,26 @@ impl Token {
 }
 
 impl Slot {
-    /// Whether this slot is in use by the session of this generation.
+    /// The session that this slot was taken for begins, with nothing known of its clock.
+    pub fn begin(&self, generation: u64, wall: bool, engine: u64) {
+        *self.published.status.lock() = Some(Status::beginning());
+        let empty = Timeline::beginning().to_words();
+        self.lease.begin(generation, &self.published.clock, &empty, wall, engine);
+    }
+
+    /// The first words of the session's clock.
     #[inline]
-    pub fn check(&self, generation: u64) -> std::result::Result<(), ErrorKind> {
-        let state = self.state.load(Ordering::Acquire);
-        if state >> PHASE_BITS != generation {
-            return Err(ErrorKind::NoSession);
-        }
-        match state & PHASE_MASK {
-            phase if phase == Phase::Live as u64 || phase == Phase::Closing as u64 => Ok(()),
-            phase if phase == Phase::Failed as u64 => Err(ErrorKind::Internal),
-            _ => Err(ErrorKind::NoSession),
-        }
+    pub fn words<const M: usize>(&self, generation: u64) -> Read<[u64; M]> {
+        self.lease.read(generation, &self.published.clock)
     }
 
-    /// Moves from one phase to another within a generation; tells whether it was in the former.
-    pub fn change(&self, generation: u64, from: Phase, to: Phase) -> bool {
-        let state = |phase| generation << PHASE_BITS | phase as u64;
-        self.state.compare_exchange(state(from), state(to), Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Ends this generation.
-    pub fn retire(&self, generation: u64) {
-        let next = (generation.wrapping_add(1) & GENERATION_MASK).max(FIRST_GENERATION);
-        self.state.store(next << PHASE_BITS | Phase::Free as u64, Ordering::Release);
+    /// Everything the worker has published of the session.
+    pub fn status(&self, generation: u64) -> Read<Status> {
+        self.lease.check(generation)?;
+        let status = *self.published.status.lock();
+        // The next session locked it after this one had ended: who sees its status sees that, too.
+        self.lease.check(generation)?;
+        status.ok_or(ErrorKind::NoSession)
     }
 }
 
@@ -134,19 +90,14 @@ impl Slot {
 /// # Errors
 /// [`ErrorKind::Limit`] if there is none.
 pub fn reserve() -> Result<(Token, &'static Slot, u64)> {
-    for (number, slot) in SLOTS.iter().enumerate() {
-        let state = slot.state.load(Ordering::Acquire);
-        let generation = state >> PHASE_BITS;
-        // A slot never used starts anywhere, so that a made-up token is no session's.
-        let first = if state == 0 { first_generation(number) } else { generation };
-        let reserved = first << PHASE_BITS | Phase::Reserved as u64;
-        if state & PHASE_MASK == Phase::Free as u64
-            && slot.state.compare_exchange(state, reserved, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        {
-            return Ok((Token::new(number, first), slot, first));
-        }
-    }
-    Err(Error::new(ErrorKind::Limit, format!("There are {MAX_SESSIONS} sessions already: stop some first.")))
+    // A slot never used starts anywhere, so that a made-up token is no session's.
+    let take = |(number, slot): (usize, &'static Slot)| {
+        let generation = slot.lease.take(|| first_generation(number))?;
+        Some((Token::new(number, generation), slot, generation))
+    };
+    SLOTS.iter().enumerate().find_map(take).ok_or_else(|| {
+        Error::new(ErrorKind::Limit, format!("There are {MAX_SESSIONS} sessions already: stop some first."))
+    })
 }
 
 fn first_generation(slot: usize) -> u64 {
@@ -157,40 +108,41 @@ fn first_generation(slot: usize) -> u64 {
 /// The worker has panicked: nobody serves its sessions any more. Called on the worker, which is the only one at the
 /// time.
 pub fn fail_sessions() {
-    for slot in &SLOTS {
-        let generation = slot.state.load(Ordering::Acquire) >> PHASE_BITS;
-        let _ = slot.change(generation, Phase::Live, Phase::Failed);
-    }
+    SLOTS.iter().for_each(|slot| slot.lease.fail());
 }
 
 /// In a child made by fork: no session is one there. Only stores to atomics.
 #[cfg(unix)]
-#[cfg(unix)]
 pub fn forget_sessions() {
-    for slot in &SLOTS {
-        let state = slot.state.load(Ordering::Relaxed);
-        if state & PHASE_MASK != Phase::Free as u64 {
-            slot.retire(state >> PHASE_BITS);
-        }
-    }
+    SLOTS.iter().for_each(|slot| slot.lease.forget());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timeline::{Conversion, SyncState};
 
     #[test]
-    fn generations_come_round_without_the_one_of_null() {
-        let slot = Slot {
-            state: AtomicU64::new(0),
-            wall: AtomicBool::new(false),
-            engine: AtomicU64::new(0),
-            published: Published::new(),
-        };
-        slot.retire(GENERATION_MASK);
-        assert_eq!(slot.state.load(Ordering::Relaxed), FIRST_GENERATION << PHASE_BITS | Phase::Free as u64);
-        slot.retire(FIRST_GENERATION);
-        assert!(slot.change(FIRST_GENERATION + 1, Phase::Free, Phase::Reserved));
-        assert_eq!(slot.check(FIRST_GENERATION), Err(ErrorKind::NoSession));
+    fn a_session_begins_with_nothing_of_the_one_before() {
+        let slot = Slot { lease: Lease::new(), published: Published::new() };
+        let first = slot.lease.take(|| 1).unwrap();
+        slot.begin(first, true, 1);
+        slot.published.clock.write(&[7; Timeline::WORDS]);
+        *slot.published.status.lock() = None;
+        assert_eq!(slot.words::<1>(first), Ok([7]));
+        assert!(slot.lease.close(first).is_some());
+        slot.lease.retire(first);
+
+        let second = slot.lease.take(|| 1).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(slot.words::<1>(second), Err(ErrorKind::NoSession));
+        slot.begin(second, false, 2);
+        assert_eq!(slot.words::<1>(first), Err(ErrorKind::NoSession));
+        let conversion = Conversion::from_words(&slot.words(second).unwrap());
+        assert_eq!(conversion.sync_state, SyncState::Silent);
+        // Also where the worker could not publish it the first time.
+        let status = slot.status(second).unwrap();
+        assert_eq!(status.timeline.conversion, conversion);
+        assert_eq!(slot.lease.counts_in_wall_clock(second), Ok(false));
     }
 }

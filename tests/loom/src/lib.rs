@@ -1,8 +1,12 @@
 //! The library's lock-free files, the very ones that are shipped, with loom's atomics instead of the processor's.
 
 pub mod atomic;
+#[path = "../../../src/error.rs"]
+pub mod error;
 #[path = "../../../src/latch.rs"]
 pub mod latch;
+#[path = "../../../src/session/lease.rs"]
+pub mod lease;
 #[path = "../../../src/planted.rs"]
 mod planted;
 
