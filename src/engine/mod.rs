@@ -11,6 +11,7 @@ mod module;
 mod net;
 mod pairs;
 mod published;
+mod queue;
 mod routes;
 mod timer;
 mod timestamp;
@@ -22,18 +23,17 @@ pub use link::{Callback, Event};
 pub use net::{is_link_local, Address, PairSpec};
 pub use published::{Published, Status};
 
-use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::Waker;
-use parking_lot::Mutex;
 
 use crate::association;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::LocalTime;
+use queue::{Queue, Refused};
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -95,8 +95,7 @@ enum Command {
 }
 
 struct Shared {
-    /// `None` once the worker has ended: nothing is taken any more.
-    commands: Mutex<Option<VecDeque<Command>>>,
+    commands: Queue<Command>,
     waker: Waker,
 }
 
@@ -128,7 +127,7 @@ impl Engine {
         module::stay_loaded();
         let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
         let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
-        let shared = Arc::new(Shared { commands: Mutex::new(Some(VecDeque::new())), waker });
+        let shared = Arc::new(Shared { commands: Queue::new(), waker });
         let mine = Arc::clone(&shared);
         let run = move || {
             IS_WORKER.with(|is| is.set(true));
@@ -137,8 +136,7 @@ impl Engine {
             if ended.is_err() {
                 on_panic();
             }
-            // Drops what was still to be done, so that those who wait for it learn that it will not be.
-            mine.commands.lock().take();
+            mine.commands.end();
         };
         let thread =
             std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
@@ -158,7 +156,7 @@ impl Engine {
 
     /// Whether the worker still takes commands.
     pub fn is_alive(&self) -> bool {
-        self.shared.commands.lock().is_some()
+        self.shared.commands.is_open()
     }
 
     /// Ends the worker, and waits until it has.
@@ -171,11 +169,10 @@ impl Engine {
 
 impl Handle {
     fn command(&self, command: Command) -> Result<()> {
-        match &mut *self.0.commands.lock() {
-            Some(queue) => queue.push_back(command),
-            None => return Err(Error::of(ErrorKind::Internal)),
-        }
-        self.0.waker.wake().map_err(|error| refused("waking the worker", &error))
+        self.0.commands.put(command, || self.0.waker.wake()).map_err(|why| match why {
+            Refused::Ended => Error::of(ErrorKind::Internal),
+            Refused::Asleep(error) => refused("waking the worker", &error),
+        })
     }
 
     /// Opens a session; returns once its first messages are sent.

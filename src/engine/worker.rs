@@ -1,7 +1,7 @@
 //! The worker's loop: packets, deadlines and commands, each to its link.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::SyncSender;
@@ -403,11 +403,7 @@ impl<'a> Worker<'a> {
     }
 
     fn obey(&mut self) {
-        let commands = match &mut *self.shared.commands.lock() {
-            Some(queue) => std::mem::take(queue),
-            None => VecDeque::new(),
-        };
-        for command in commands {
+        for command in self.shared.commands.take() {
             match command {
                 Command::Open { id, spec, published, callback, reply } => {
                     // A caller that has gone has no use for the answer.

@@ -7,7 +7,9 @@ pub mod error;
 pub mod latch;
 #[path = "../../../src/session/lease.rs"]
 pub mod lease;
+pub mod lock;
+pub mod model;
 #[path = "../../../src/planted.rs"]
 mod planted;
-
-pub mod model;
+#[path = "../../../src/engine/queue.rs"]
+pub mod queue;
