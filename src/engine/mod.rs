@@ -33,7 +33,7 @@ use mio::Waker;
 use crate::association;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::LocalTime;
-use queue::{Queue, Refused};
+use queue::{Ended, Queue};
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -119,12 +119,12 @@ pub fn on_worker() -> bool {
 }
 
 impl Engine {
-    /// Starts the worker. `on_panic` is called on it should it panic, after which it ends.
+    /// Starts the worker. `on_panic` is called on it should it panic or lose its poll, after which it
+    /// ends.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the system refuses a thread, [`ErrorKind::Network`] if it refuses the descriptors.
     pub fn start(on_panic: fn()) -> Result<Self> {
-        module::stay_loaded();
         let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
         let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
         let shared = Arc::new(Shared { commands: Queue::new(), waker });
@@ -132,9 +132,16 @@ impl Engine {
         let run = move || {
             IS_WORKER.with(|is| is.set(true));
             leave_signals_to_the_host();
+            // Here, and not before: only the worker writes to the log (see the locks in the session room). Who starts the
+            // first session waits until the worker has opened it, and does not unload the library meanwhile.
+            module::stay_loaded();
             let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(poll, &mine).run()));
-            if ended.is_err() {
+            if !matches!(ended, Ok(Ok(()))) {
                 on_panic();
+            }
+            if matches!(ended, Ok(Err(_))) {
+                // Keeps the waker from being closed.
+                std::mem::forget(Arc::clone(&mine));
             }
             mine.commands.end();
         };
@@ -169,10 +176,9 @@ impl Engine {
 
 impl Handle {
     fn command(&self, command: Command) -> Result<()> {
-        self.0.commands.put(command, || self.0.waker.wake()).map_err(|why| match why {
-            Refused::Ended => Error::of(ErrorKind::Internal),
-            Refused::Asleep(error) => refused("waking the worker", &error),
-        })
+        // A worker that cannot be woken comes by itself (worker::HEARTBEAT), to obey or to find that it is at its end.
+        let wake = || drop(self.0.waker.wake());
+        self.0.commands.put(command, wake).map_err(|Ended| Error::of(ErrorKind::Internal))
     }
 
     /// Opens a session; returns once its first messages are sent.

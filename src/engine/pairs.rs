@@ -213,6 +213,15 @@ impl Pairs {
         revived
     }
 
+    /// Closes all sockets but those that have died: their numbers may be somebody else's.
+    pub fn close_living(&mut self) {
+        for endpoint in self.0.drain(..).flatten().flat_map(|pair| pair.endpoints) {
+            if !endpoint.lives() {
+                endpoint.forget();
+            }
+        }
+    }
+
     /// Whether sockets could not be made anew so far.
     pub fn is_wanting(&self) -> bool {
         self.0.iter().flatten().any(|pair| pair.endpoints.is_empty() && pair.spec.prebound.is_none())

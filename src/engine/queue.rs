@@ -14,14 +14,9 @@ use crate::planted::bug;
 /// Commands for the worker.
 pub struct Queue<C>(Mutex<Option<VecDeque<C>>>);
 
-/// Why a command is not in the queue.
+/// The worker has ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused<E> {
-    /// The worker has ended.
-    Ended,
-    /// It could not be woken.
-    Asleep(E),
-}
+pub struct Ended;
 
 impl<C> Queue<C> {
     /// An empty one.
@@ -29,28 +24,19 @@ impl<C> Queue<C> {
         Self(Mutex::new(Some(VecDeque::new())))
     }
 
-    /// Puts a command in and wakes the worker, or does neither. The waking comes after the putting, or a worker that takes
-    /// all in between would sleep on; and under the lock, so that a command whose sender was told of a failure is never
-    /// obeyed: its session's slot may be another's by then.
+    /// Puts a command in, then wakes the worker: the other way round, one that takes all in between would sleep on.
     ///
     /// # Errors
-    /// See [`Refused`].
-    pub fn put<E>(&self, command: C, wake: impl Fn() -> Result<(), E>) -> Result<(), Refused<E>> {
+    /// [`Ended`]: nobody will obey.
+    pub fn put(&self, command: C, wake: impl Fn()) -> Result<(), Ended> {
         if bug("queue-wakes-first") {
-            let _ = wake();
+            wake();
         }
-        let mut place = self.0.lock();
-        let Some(queue) = &mut *place else { return Err(Refused::Ended) };
-        queue.push_back(command);
-        if bug("queue-wakes-first") {
-            return Ok(());
+        self.0.lock().as_mut().ok_or(Ended)?.push_back(command);
+        if !bug("queue-wakes-first") {
+            wake();
         }
-        wake().map_err(|error| {
-            if !bug("queue-keeps-the-refused") {
-                queue.pop_back();
-            }
-            Refused::Asleep(error)
-        })
+        Ok(())
     }
 
     /// Takes all that is there. For the worker.
@@ -77,25 +63,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_whose_sender_was_told_of_a_failure_is_not_obeyed() {
-        let queue = Queue::new();
-        assert_eq!(queue.put(1, || Ok::<_, ()>(())), Ok(()));
-        assert_eq!(queue.put(2, || Err("no descriptor")), Err(Refused::Asleep("no descriptor")));
-        assert_eq!(queue.put(3, || Ok::<_, ()>(())), Ok(()));
-        assert_eq!(queue.take(), [1, 3]);
-        assert!(queue.take().is_empty());
-    }
-
-    #[test]
     fn nothing_comes_in_after_the_end() {
         let queue = Queue::new();
         let command = std::sync::Arc::new(());
-        assert_eq!(queue.put(std::sync::Arc::clone(&command), || Ok::<_, ()>(())), Ok(()));
+        for _ in 0..2 {
+            assert_eq!(queue.put(std::sync::Arc::clone(&command), || ()), Ok(()));
+        }
         assert!(queue.is_open());
+        assert_eq!(queue.take().len(), 2);
+        assert_eq!(queue.put(std::sync::Arc::clone(&command), || ()), Ok(()));
         queue.end();
         assert_eq!(std::sync::Arc::strong_count(&command), 1, "who waits for a reply learns of the end");
         assert!(!queue.is_open());
-        assert_eq!(queue.put(command, || Ok::<_, ()>(())), Err(Refused::Ended));
+        assert_eq!(queue.put(command, || ()), Err(Ended));
         assert!(queue.take().is_empty());
     }
 }

@@ -21,6 +21,10 @@ use crate::association::Packet;
 use crate::time::{LocalTime, Span};
 use crate::timeline::Role;
 
+/// So long at most the worker sleeps. Nothing is due then; but a host that closes all descriptors of its process closes the
+/// poll, the alarm and the waker, and who stops a session would wait for ever.
+const HEARTBEAT: Duration = Duration::from_millis(1_000);
+
 /// The waker's token.
 pub const WAKER: Token = Token(0);
 
@@ -137,7 +141,10 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until told to quit.
-    pub fn run(mut self) {
+    ///
+    /// # Errors
+    /// The poll's, closed by the host: all sessions have failed, and the waker is not to be closed.
+    pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.quit {
             let timeout = self.timeout();
@@ -145,7 +152,7 @@ impl<'a> Worker<'a> {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Nothing can be waited for without a poll: better to end than to spin.
-                Err(error) => panic!("polling failed: {error}"),
+                Err(error) => return Err(self.lost(error)),
             }
             for event in &events {
                 match event.token() {
@@ -169,6 +176,18 @@ impl<'a> Worker<'a> {
             self.do_what_is_due();
             self.resolve_waiters(None);
         }
+        Ok(())
+    }
+
+    /// The host has closed the poll, and perhaps all other descriptors with it: what has their numbers now may be its
+    /// own, and is not closed.
+    fn lost(mut self, error: io::Error) -> io::Error {
+        log::error!("polling failed, and with it all sessions: {error}");
+        self.pairs.close_living();
+        // Those who wait are told by that.
+        self.waiters.clear();
+        std::mem::forget(self);
+        error
     }
 
     /// How long the poll may wait; sets the alarm for the next deadline.
@@ -188,7 +207,8 @@ impl<'a> Worker<'a> {
         let polling = SettingWatch::NEEDS_POLLING || self.setting.is_none();
         let check = (polling && !self.links.is_empty()).then_some(CLOCK_CHECK);
         let retry = self.pairs.is_wanting().then_some(SOCKET_RETRY);
-        [until, check, retry].into_iter().flatten().min()
+        let heartbeat = (!crate::planted::bug("worker-without-heartbeat")).then_some(HEARTBEAT);
+        [until, check, retry, heartbeat].into_iter().flatten().min()
     }
 
     fn check_clocks(&mut self) {

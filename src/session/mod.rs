@@ -1,4 +1,13 @@
 //! Sessions: how they start, are waited for and stop, in a process that may fork.
+//!
+//! Locks, of the whole library:
+//! 1. `ENGINE` here, held while a worker is started, or ended and waited for.
+//! 2. The queue to the worker (`engine::queue`), held to put in or take out; it may be taken while `ENGINE` is held.
+//!
+//! and two that are never held together with any of these or each other: a slot's status, for the time of a copy, and the
+//! log callback's (`ffi::log_bridge`), while that callback runs. A worker is waited for with `ENGINE` held, so it must
+//! never want it: what would take it gives WOULD_DEADLOCK on the worker first. Only the worker writes to the log, so no
+//! callback runs on a thread that holds a lock of the library; and nobody who waits for an answer of the worker holds one.
 
 mod lease;
 mod reads;
@@ -30,7 +39,8 @@ struct Running {
 /// The worker, while there are sessions; and the number of the last one.
 static ENGINE: Mutex<(Option<Running>, u64)> = Mutex::new((None, 0));
 
-/// This process is a child of one that had used the library: locks and the worker are its parent's.
+/// This process is a child of one that had used the library: locks and the worker are its parent's. Relaxed: it is set
+/// before the child has a second thread, and never cleared.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// Starts a session; `callback` gets its token. Waits for the role to be settled as configured.

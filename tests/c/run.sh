@@ -176,6 +176,7 @@ run arguments program arguments
 run race program race
 run callbacks program callbacks
 run lifetime program lifetime
+run closed program closed
 run unload unload
 run ports program ports "$receiver"
 run roles program roles "$receiver"

@@ -15,7 +15,7 @@ const SECOND: i64 = 1_000_000_000;
 /// Counts of the performance counter as nanoseconds.
 #[inline]
 pub fn nanos_of_counts(counts: i64) -> i64 {
-    /// Counts per second, fixed at boot; 0 until read.
+    /// Counts per second, fixed at boot; 0 until read. Relaxed: whoever reads it first, or again, stores the same.
     static FREQUENCY: AtomicI64 = AtomicI64::new(0);
     let mut frequency = FREQUENCY.load(Ordering::Relaxed);
     if frequency == 0 {

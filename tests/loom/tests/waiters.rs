@@ -38,11 +38,7 @@ impl Library {
     }
 
     fn command(&self, command: Command) -> Read<()> {
-        let wake = || {
-            self.waker.notify();
-            Ok::<_, ()>(())
-        };
-        self.queue.put(command, wake).map_err(|_| ErrorKind::Internal)
+        self.queue.put(command, || self.waker.notify()).map_err(|_| ErrorKind::Internal)
     }
 
     /// As session::await_sync.
