@@ -10,8 +10,8 @@ const PLACES: usize = 256;
 /// No descriptor.
 const NONE: i32 = -1;
 
-/// Relaxed: nothing else hangs on an entry, and a child sees its parent's memory as it was at the fork. What is opened or
-/// closed just then is in neither list nor child, or stays open there; it is never a stranger's that the child closes.
+/// Relaxed: nothing else hangs on an entry, and a child sees its parent's memory as it was at the fork. A socket that is
+/// being opened or closed just then may stay open in the child.
 static OPEN: [AtomicI32; PLACES] = [const { AtomicI32::new(NONE) }; PLACES];
 
 /// A descriptor was opened.

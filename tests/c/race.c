@@ -9,7 +9,8 @@
 
 enum { STARTERS = 2, READERS = 3, WAITERS = 2 };
 
-static _Atomic(ptpbmca_session *) handles[STARTERS];
+/* The last session of each starter and local clock: half of them, at least, are stopped, and others have their slots. */
+static _Atomic(ptpbmca_session *) handles[STARTERS][2];
 static atomic_bool done;
 static atomic_int stopped_by_starter, stopped_by_partner, woken, synchronized;
 static atomic_long reads, reads_of_none;
@@ -31,7 +32,8 @@ static void *reader(void *argument)
 {
     unsigned turn = (unsigned)(uintptr_t)argument;
     while (!atomic_load(&done)) {
-        const ptpbmca_session *session = atomic_load(&handles[turn++ % STARTERS]);
+        ptpbmca_clock clock = turn / STARTERS % 2;
+        const ptpbmca_session *session = atomic_load(&handles[turn++ % STARTERS][clock]);
         ptpbmca_clock_offset offset;
         ptpbmca_anchor_time anchor;
         ptpbmca_session_status status;
@@ -56,7 +58,11 @@ static void *reader(void *argument)
         READ(ptpbmca_receiver_now(session, &receiver_ns));
         READ(ptpbmca_local_time(session, 1789012345678901234, &local_ns));
         READ(ptpbmca_anchor(session, 1789012345678901234, &anchor));
-        READ(ptpbmca_local_now(session, &local_ns));
+        result = ptpbmca_local_now(session, &local_ns);
+        READ(result);
+        /* The wall clock counts from 1970, the other one from the start of this host. */
+        if (result == PTPBMCA_OK && (local_ns > 1000000000000000000) != (clock == PTPBMCA_CLOCK_REALTIME))
+            FAIL("another session's local clock");
         ARM(status);
         result = ptpbmca_status(session, &status);
         READ(result);
@@ -75,9 +81,10 @@ static void *waiter(void *argument)
 {
     unsigned turn = (unsigned)(uintptr_t)argument;
     while (!atomic_load(&done)) {
-        const ptpbmca_session *session = atomic_load(&handles[turn++ % STARTERS]);
+        const ptpbmca_session *session = atomic_load(&handles[turn % STARTERS][turn / STARTERS % 2]);
         int64_t before = raw_monotonic();
         ptpbmca_result result;
+        turn++;
         if (!session)
             continue;
         result = ptpbmca_await_sync(session, 60000);
@@ -90,6 +97,12 @@ static void *waiter(void *argument)
                  (raw_monotonic() - before) / 1000000);
     }
     return NULL;
+}
+
+/* By turns one clock for two rounds, then the other one. */
+static ptpbmca_clock clock_of(int round)
+{
+    return round / 2 % 2 ? PTPBMCA_CLOCK_MONOTONIC : PTPBMCA_CLOCK_REALTIME;
 }
 
 static void count_stop(ptpbmca_session *session, atomic_int *stops)
@@ -116,9 +129,10 @@ static void *starter(void *argument)
         ptpbmca_error error;
         /* By turns one that leads at once and one that waits for a receiver that is not there. */
         config.role = round % 2 ? PTPBMCA_ROLE_LEAD : PTPBMCA_ROLE_FOLLOW;
+        config.local_clock = clock_of(round);
         if (ptpbmca_start(receiver, &config, &session, &error) != PTPBMCA_OK)
             FAIL("round %d: %s", round, error.message);
-        atomic_store(&handles[number], session);
+        atomic_store(&handles[number][clock_of(round)], session);
         if (round % 8 == 0)
             pause_ms(1);
         else
@@ -135,7 +149,7 @@ static void *partner(void *argument)
     int number = (int)(uintptr_t)argument;
     for (int round = 0; round < rounds; round++) {
         pthread_barrier_wait(&ready[number]);
-        count_stop(atomic_load(&handles[number]), &stopped_by_partner);
+        count_stop(atomic_load(&handles[number][clock_of(round)]), &stopped_by_partner);
         pthread_barrier_wait(&over[number]);
         if (atomic_load(&stopped_by_starter) + atomic_load(&stopped_by_partner) < round + 1)
             FAIL("after round %d neither of two had stopped the session", round);
