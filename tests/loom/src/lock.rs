@@ -6,7 +6,7 @@ use loom::sync::{Arc, Condvar, MutexGuard};
 /// As parking_lot's.
 pub struct Mutex<T>(loom::sync::Mutex<T>);
 
-#[allow(missing_docs)]
+#[allow(clippy::new_without_default, missing_docs)]
 impl<T> Mutex<T> {
     pub fn new(value: T) -> Self {
         Self(loom::sync::Mutex::new(value))

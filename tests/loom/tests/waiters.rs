@@ -48,7 +48,7 @@ impl Library {
         let waited =
             self.command(Command::Await(reply)).and_then(|()| answer.wait().ok_or(ErrorKind::Internal));
         self.lease.check(GENERATION)?;
-        waited.and_then(|Stopped| Err(ErrorKind::NoSession))
+        waited.and(Err(ErrorKind::NoSession))
     }
 
     /// As session::stop; the last session ends the worker.
