@@ -64,7 +64,7 @@ test:
 soak:
 	HOURS=$(or $(HOURS),1) SEEDS=$(SEEDS) FIRST=$(FIRST) bash tests/soak.sh
 
-# The lock-free parts in every order that the memory model allows, by loom. LOOM_MAX_PREEMPTIONS=3 looks further: hours.
+# The lock-free parts in every order that the memory model allows, by loom. LOOM_MAX_PREEMPTIONS=4 looks further, for longer.
 loom:
 	sh tests/loom/run.sh
 

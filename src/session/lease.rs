@@ -26,7 +26,8 @@ use crate::planted::{bug, unless_relaxed};
 /// Bits of a slot's number in a token.
 pub const SLOT_BITS: u32 = 10;
 
-/// Bits of the generation in a token: what a pointer has room for.
+/// Bits of the generation in a token: what a pointer has room for. After so many uses of one slot (2^32, or 2^22 where
+/// pointers have 32 bits) a token comes again.
 pub const GENERATION_BITS: u32 = if usize::BITS >= 64 { 32 } else { 32 - SLOT_BITS };
 
 /// The bits themselves.

@@ -1,6 +1,7 @@
 //! The latch of src/latch.rs in every order of its loads and stores.
 //!
-//! A store writes the same value to all words: words that differ are a mixture.
+//! A store writes the same value to all words: words that differ are a mixture. A reader stores nothing, so that what holds
+//! for one, and for two of which one tells the other, holds for any number.
 
 use loom::sync::Arc;
 use loom::thread;
