@@ -23,6 +23,7 @@ use crate::session::{self, ClockOffset, Token};
 ///
 /// # Safety
 /// `config` is NULL or valid for writing `struct_size` bytes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_config_init(
     config: *mut ptpbmca_config,
@@ -209,6 +210,7 @@ pub unsafe extern "C" fn ptpbmca_set_log_callback(
 /// The name of a result, such as "PTPBMCA_ERR_PERMISSION"; "PTPBMCA_ERR_UNKNOWN" for a number that is none. Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_result_name(result: ptpbmca_result) -> *const c_char {
     let name = match kind(result) {
@@ -232,6 +234,7 @@ pub extern "C" fn ptpbmca_result_name(result: ptpbmca_result) -> *const c_char {
 /// A result as one sentence with its remedy. Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_result_message(result: ptpbmca_result) -> *const c_char {
     let message = match kind(result) {
@@ -245,6 +248,7 @@ pub extern "C" fn ptpbmca_result_message(result: ptpbmca_result) -> *const c_cha
 /// The library's version, such as "0.1.0". Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_version() -> *const c_char {
     const VERSION: &CStr =
