@@ -56,6 +56,9 @@ impl<const N: usize> Latch<N> {
         const { assert!(M <= N) };
         for _ in 0..MAX_TRIES {
             let before = self.sequence.load(Ordering::Acquire);
+            if crate::planted::bug("latch-waits") && before & 1 == 1 {
+                while self.sequence.load(Ordering::Acquire) == before {}
+            }
             let [even, odd] = &self.copies;
             let whole = if crate::planted::bug("latch-wrong-copy") { 1 } else { 0 };
             let copy = if before & 1 == whole { even } else { odd };

@@ -157,6 +157,8 @@ pub unsafe extern "C" fn ptpbmca_status(
         if out.is_null() {
             return PTPBMCA_ERR_INVALID_ARGUMENT;
         }
+        #[cfg(planted)]
+        super::spoil_memory();
         match session::status(token(session)) {
             Ok((clock, status)) => {
                 // SAFETY: not null, and the caller's promise.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::config::{Config, LocalClock};
 use crate::engine::{self, clock, Awaited, Callback, Engine, Event, Handle, Status, Waited};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted;
 use crate::time::Span;
 use slot::{fail_sessions, reserve, Phase};
 
@@ -48,6 +49,9 @@ pub fn start(
     }
     let spec = config.resolve(receiver)?;
     guard_forks();
+    if planted::bug("leak") {
+        std::mem::forget(Box::new(receiver.len()));
+    }
     let (token, slot, generation) = reserve()?;
     let (handle, number) = join_engine().inspect_err(|_| slot.retire(generation))?;
     slot.wall.store(config.local_clock == LocalClock::Realtime, Ordering::Relaxed);
