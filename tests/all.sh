@@ -55,6 +55,8 @@ stage "bindings" sh tests/ffi/run.sh "$out"
 stage "installed" sh tests/install/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
 stage "hostile" cargo test -q -p ptpbmca --test hostile
+stage "realtime" bash tests/realtime/run.sh "$out"
+stage "sanitizers" bash tests/sanitizers/run.sh "$out"
 stage "controls" bash tests/controls.sh
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -57,6 +57,14 @@ marked() {
     "$work/promise" calls | sort | diff "$work/marked" - && echo "$(wc -l <"$work/marked") calls" && [ -s "$work/marked" ]
 }
 
+# What their machine code leads to, on paths that no test takes as well.
+reach() {
+    [ "$(uname -m)" = x86_64 ] || { echo "knows the instructions of x86-64 alone"; return 77; }
+    command -v python3 >/dev/null && command -v objdump >/dev/null || { echo "no python3 and objdump here"; return 77; }
+    # shellcheck disable=SC2046 # One word each.
+    compile && python3 reach.py "$out/libptpbmca.so" $("$work/promise" calls)
+}
+
 first() {
     compile || return 1
     for call in $("$work/promise" calls); do
@@ -82,6 +90,7 @@ watched() {
 [ -x "$receiver" ] || { echo "FAIL realtime: there is no $receiver: build the simulated receiver first"; exit 1; }
 
 run marked marked
+run reach reach
 run first first
 run busy held busy $busy
 run frozen held frozen $times
