@@ -76,7 +76,7 @@ bench-reads: lib
 	$(CC) -std=c99 $(C_FLAGS) benches/reads.c -o $(OUT)/reads $(LINK)
 	sh benches/reads.sh $(OUT)
 
-# The worst and the usual time of each realtime-safe call beside clock_gettime's, quiet and on a busy machine. A minute.
+# The worst and the usual time of each realtime-safe call beside clock_gettime's, by itself and on a busy machine. A minute.
 bench-realtime: lib
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	$(CC) -std=c11 $(C_FLAGS) benches/realtime.c -o $(OUT)/realtime $(LINK)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# realtime.sh BUILD_DIR: runs the bench of worst cases against a simulated receiver on loopback: quiet, beside two busy
+# realtime.sh BUILD_DIR: runs the bench of worst cases against a simulated receiver on loopback: by itself, beside two busy
 # loops, and both with a realtime priority where that is allowed.
 set -eu
 out=$1
@@ -9,11 +9,11 @@ started=$!
 trap 'kill $started 2>/dev/null || true' EXIT
 sleep 1
 bench() { "$out/realtime" 127.0.0.9 127.0.0.1 11319 11320 "$@" || [ $? -eq 77 ]; }
-bench "Quiet"
-bench "Quiet, SCHED_FIFO and mlockall" fifo
+bench "By itself"
+bench "By itself, SCHED_FIFO and mlockall" fifo
 for loop in 1 2; do
     sh -c 'while :; do :; done' &
     started="$started $!"
 done
-bench "Two busy loops"
-bench "Two busy loops, SCHED_FIFO and mlockall" fifo
+bench "Beside two busy loops"
+bench "Beside two busy loops, SCHED_FIFO and mlockall" fifo
