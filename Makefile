@@ -15,8 +15,8 @@ INCLUDEDIR ?= $(PREFIX)/include
 # Empty: where the Python of this host looks below PREFIX.
 PYTHONDIR ?=
 
-.PHONY: all demo test fuzz loom soak bench bench-reads bench-scale lib tool install uninstall deb check-targets check-windows
-.PHONY: examples header lint doc docs clean
+.PHONY: all demo test fuzz loom soak bench bench-reads bench-realtime bench-scale lib tool install uninstall
+.PHONY: deb check-targets check-windows examples header lint doc docs clean
 
 all: lib
 
@@ -86,6 +86,12 @@ bench-reads: lib
 	$(CARGO) build --release -p ptpbmca-sim --example receiver
 	$(CC) -std=c99 $(C_FLAGS) benches/reads.c -o $(OUT)/reads $(LINK)
 	sh benches/reads.sh $(OUT)
+
+# The worst and the usual time of each realtime-safe call beside clock_gettime's, by itself and on a busy machine. A minute.
+bench-realtime: lib
+	$(CARGO) build --release -p ptpbmca-sim --example receiver
+	$(CC) -std=c11 $(C_FLAGS) benches/realtime.c -o $(OUT)/realtime $(LINK)
+	sh benches/realtime.sh $(OUT)
 
 # One worker and ten to a thousand receivers: CPU, wake-ups, memory, punctuality. About two minutes.
 bench-scale:

@@ -80,6 +80,9 @@ impl<const N: usize> Latch<N> {
         const { assert!(M <= N) };
         for _ in 0..MAX_TRIES {
             let before = self.sequence.load(unless_relaxed("latch-load-relaxed", Ordering::Acquire));
+            if before & 1 == 1 && bug("latch-waits") {
+                while self.sequence.load(Ordering::Acquire) == before {}
+            }
             if before & 1 == 1 && bug("latch-waits-for-writer") {
                 continue;
             }

@@ -16,6 +16,9 @@
 //! line; the [`timeline`] is stored in the session's [`latch`]; any thread reads it through `session`, and C through
 //! [`ffi`]. From [`time`] to `latch`, the inner rooms know no socket, thread, clock or `unsafe`.
 
+// Built for RealtimeSanitizer (tests/realtime), the realtime-safe calls say that they are.
+#![cfg_attr(rtsan, feature(sanitize))]
+
 pub mod association;
 mod config;
 pub mod election;

@@ -59,6 +59,8 @@ stage "installed" sh tests/install/run.sh "$out"
 stage "live tests" bash tests/live/run.sh "$out"
 stage "hostile" cargo test -q -p ptpbmca --test hostile
 stage "fuzz" bash fuzz/run.sh 60
+stage "realtime" bash tests/realtime/run.sh "$out"
+stage "sanitizers" bash tests/sanitizers/run.sh "$out"
 stage "controls" bash tests/controls.sh
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -25,6 +25,10 @@ need clang++ clang
 [ -e "$(gcc -print-file-name=libobjc.so 2>/dev/null)" ] || missing="$missing gobjc"
 need cmake cmake
 need pkg-config pkg-config
+# The thread sanitizer wants the standard library built with it.
+if command -v rustup >/dev/null 2>&1 && [ ! -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
+    rustup component add rust-src >/dev/null 2>&1 || echo "could not install: the source of Rust's standard library (rust-src)"
+fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"

@@ -83,6 +83,7 @@ complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l uptime -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l skew-ppm -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l correction-ms -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l gm-priority1 -r
+complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l sync-interval-ms -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l delay-resp-sign -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l delay-resp-latency-ms -r
 complete -c ptpbmca -n "__fish_ptpbmca_using_subcommand simulate" -l loss -r

@@ -14,8 +14,6 @@ use ptpbmca::time::{Correction, Timestamp, NANOS_PER_SECOND};
 use ptpbmca::wire::{encode, ClockIdentity, Encoded, MessageType, PortIdentity};
 use std::collections::VecDeque;
 
-/// Between two Syncs (field guide 3.1).
-const SYNC_INTERVAL_NS: i64 = 125_000_000;
 /// Between two Announces of a HomePod (field guide 3.1).
 const ANNOUNCE_INTERVAL_NS: i64 = 250_000_000;
 /// Between two Announces once they have thinned out, and of a HomePod that is not allowed to serve (field guide 4).
@@ -336,7 +334,7 @@ impl Core {
             self.keep_time_for(peer, now);
         }
         if self.next_sync <= now {
-            self.next_sync = after(self.next_sync, SYNC_INTERVAL_NS, now);
+            self.next_sync = after(self.next_sync, self.config.sync_interval_ns, now);
             let sequence_id = next(&mut self.sync_sequence);
             for peer in 0..self.peers.len() {
                 if self.peers[peer].sync_from <= now {

@@ -16,6 +16,9 @@ pub const HOMEPOD_CORRECTION_NS: (i64, i64) = (500_000, 110_000_000);
 /// The latest a captured Delay_Resp came, in nanoseconds: 101 ms (field guide 3.2).
 pub const HOMEPOD_DELAY_RESP_LATENCY_NS: i64 = 101_000_000;
 
+/// Nanoseconds between two Syncs of a HomePod (field guide 3.1).
+pub const SYNC_INTERVAL_NS: i64 = 125_000_000;
+
 /// An address without a port. Peers are told apart by it, never by port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Host {
@@ -164,6 +167,8 @@ pub struct Config {
     pub announcing: Announcing,
     /// Sends no Sync.
     pub never_sync: bool,
+    /// Nanoseconds from one Sync to the next. The messages go on saying that it is 125 ms.
+    pub sync_interval_ns: i64,
     /// priority1 it announces.
     pub priority1: u8,
     /// Least and greatest correction of a Follow_Up, in nanoseconds above 0; small ones are more frequent.
@@ -200,6 +205,7 @@ impl Default for Config {
             serving: Serving::default(),
             announcing: Announcing::default(),
             never_sync: false,
+            sync_interval_ns: SYNC_INTERVAL_NS,
             priority1: HOMEPOD_PRIORITY1,
             correction_ns: HOMEPOD_CORRECTION_NS,
             delay_resp: DelayResp::default(),

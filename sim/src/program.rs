@@ -39,6 +39,7 @@ its behaviour
   --thin-announces       three Announces, then one in 20 s
   --never-announce       no Announce
   --never-sync           no Sync
+  --sync-interval-ms X   time from one Sync to the next (125)
   --delay-resp-sign S    plus (Apple), minus (IEEE 1588), none, truth+correction (AVNU) (plus)
   --delay-resp-latency-ms X   answers leave 0 to X after the question (0; one of 101 was captured)
   --no-delay-resp        no answer to Delay_Req
@@ -221,6 +222,7 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, lexopt::E
             "thin-announces" => config.announcing = Announcing::Thinning,
             "never-announce" => config.announcing = Announcing::Never,
             "never-sync" => config.never_sync = true,
+            "sync-interval-ms" => config.sync_interval_ns = millis(seconds(&mut parser)?).max(1),
             "delay-resp-sign" => config.delay_resp = parser.value()?.parse_with(delay_resp)?,
             "delay-resp-latency-ms" => config.delay_resp_latency_ns = millis(seconds(&mut parser)?),
             "no-delay-resp" => config.delay_resp = DelayResp::Never,

@@ -23,6 +23,7 @@ use crate::session::{self, ClockOffset, Token};
 ///
 /// # Safety
 /// `config` is NULL or valid for writing `struct_size` bytes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_config_init(
     config: *mut ptpbmca_config,
@@ -157,6 +158,8 @@ pub unsafe extern "C" fn ptpbmca_status(
         if out.is_null() {
             return PTPBMCA_ERR_INVALID_ARGUMENT;
         }
+        #[cfg(planted)]
+        super::spoil_memory();
         match session::status(token(session)) {
             Ok((clock, status)) => {
                 // SAFETY: not null, and the caller's promise.
@@ -210,6 +213,7 @@ pub unsafe extern "C" fn ptpbmca_set_log_callback(
 /// The name of a result, such as "PTPBMCA_ERR_PERMISSION"; "PTPBMCA_ERR_UNKNOWN" for a number that is none. Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_result_name(result: ptpbmca_result) -> *const c_char {
     let name = match kind(result) {
@@ -233,6 +237,7 @@ pub extern "C" fn ptpbmca_result_name(result: ptpbmca_result) -> *const c_char {
 /// A result as one sentence with its remedy. Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_result_message(result: ptpbmca_result) -> *const c_char {
     let message = match kind(result) {
@@ -246,6 +251,7 @@ pub extern "C" fn ptpbmca_result_message(result: ptpbmca_result) -> *const c_cha
 /// The library's version, such as "0.1.0". Static.
 ///
 /// Thread-safe: yes. Realtime-safe: yes.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub extern "C" fn ptpbmca_version() -> *const c_char {
     const VERSION: &CStr =

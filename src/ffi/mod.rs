@@ -37,6 +37,24 @@ fn guarded(call: impl FnOnce() -> ptpbmca_result) -> ptpbmca_result {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(PTPBMCA_ERR_INTERNAL)
 }
 
+/// Plants what the sanitizers are to find.
+#[cfg(planted)]
+fn spoil_memory() {
+    static mut COUNT: u64 = 0;
+    if crate::planted::bug("data-race") {
+        // SAFETY: none. Threads write here at the same time.
+        unsafe { (&raw mut COUNT).write_volatile((&raw const COUNT).read_volatile().wrapping_add(1)) };
+    }
+    if crate::planted::bug("use-after-free") {
+        let freed = Box::into_raw(Box::new(0_u64));
+        // SAFETY: none. The second use is of freed memory.
+        unsafe {
+            drop(Box::from_raw(freed));
+            freed.read_volatile();
+        }
+    }
+}
+
 /// Writes an output.
 ///
 /// # Safety

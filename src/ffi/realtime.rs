@@ -39,6 +39,7 @@ unsafe fn give<T>(out: *mut T, read: impl FnOnce() -> Result<Reading<T>, ErrorKi
 ///
 /// # Safety
 /// `out` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_offset(
     session: *const ptpbmca_session,
@@ -67,6 +68,7 @@ pub unsafe extern "C" fn ptpbmca_offset(
 ///
 /// # Safety
 /// `receiver_ns` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_receiver_time(
     session: *const ptpbmca_session,
@@ -85,6 +87,7 @@ pub unsafe extern "C" fn ptpbmca_receiver_time(
 ///
 /// # Safety
 /// `receiver_ns` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_receiver_now(
     session: *const ptpbmca_session,
@@ -103,6 +106,7 @@ pub unsafe extern "C" fn ptpbmca_receiver_now(
 ///
 /// # Safety
 /// `local_ns` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_local_time(
     session: *const ptpbmca_session,
@@ -123,6 +127,7 @@ pub unsafe extern "C" fn ptpbmca_local_time(
 ///
 /// # Safety
 /// `out` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_anchor(
     session: *const ptpbmca_session,
@@ -145,6 +150,7 @@ pub unsafe extern "C" fn ptpbmca_anchor(
 ///
 /// # Safety
 /// `local_ns` is NULL or valid for writing.
+#[cfg_attr(rtsan, sanitize(realtime = "nonblocking"))]
 #[no_mangle]
 pub unsafe extern "C" fn ptpbmca_local_now(
     session: *const ptpbmca_session,

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use crate::config::{Config, LocalClock};
 use crate::engine::{self, clock, Awaited, Callback, Engine, Event, Handle, Status, Waited};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted;
 use crate::time::Span;
 use lease::Closing;
 use slot::{fail_sessions, reserve};
@@ -60,6 +61,9 @@ pub fn start(
     }
     let spec = config.resolve(receiver)?;
     guard_forks();
+    if planted::bug("leak") {
+        std::mem::forget(Box::new(receiver.len()));
+    }
     let (token, slot, generation) = reserve()?;
     let (handle, number) = join_engine().inspect_err(|_| slot.lease.retire(generation))?;
     slot.begin(generation, config.local_clock == LocalClock::Realtime, number);

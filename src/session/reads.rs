@@ -5,6 +5,7 @@ use super::lease::Read;
 use super::slot::Token;
 use crate::engine::{clock, Status};
 use crate::error::ErrorKind;
+use crate::planted;
 use crate::timeline::{Conversion, Role, SyncState, Timeline};
 
 /// A reading of a session's clock, which may be the local time itself.
@@ -114,10 +115,30 @@ impl Anchor {
     }
 }
 
+/// The first words of a session whose receiver was never heard.
+#[cold]
+fn unknown<const M: usize>() -> [u64; M] {
+    let all = Timeline::beginning().to_words();
+    std::array::from_fn(|at| all.get(at).copied().unwrap_or_default())
+}
+
 #[inline]
 fn words<const M: usize>(token: Token) -> Read<[u64; M]> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
-    slot.words(generation)
+    if planted::bug("read-allocates") {
+        std::hint::black_box(Box::new(generation));
+    }
+    if planted::bug("read-yields") {
+        std::thread::yield_now();
+    }
+    if planted::bug("read-locks") {
+        drop(slot.published.status.lock());
+    }
+    match slot.words(generation) {
+        // Overtaken by the writer without end: there is no time to tell, as before the first.
+        Err(ErrorKind::NotSynchronized) => Ok(unknown()),
+        words => words,
+    }
 }
 
 #[inline]
@@ -148,7 +169,12 @@ pub fn receiver_now(token: Token) -> Read<Reading<u64>> {
     let line = conversion(token)?;
     let now = clock::monotonic();
     let line = line.aged(now);
-    let value = line.receiver_time(line.local_at(now));
+    let value = if line.is_synchronized() {
+        line.receiver_time(line.local_at(now))
+    } else {
+        // Not by the snapshot, which may know as little of the local clocks.
+        local_now(token)?.max(0) as u64
+    };
     Ok(Reading { value, synchronized: line.is_synchronized() })
 }
 
@@ -179,4 +205,20 @@ pub fn status(token: Token) -> Read<(ClockOffset, Status)> {
     let (slot, generation) = token.slot().ok_or(ErrorKind::NoSession)?;
     let status = slot.status(generation)?;
     Ok((ClockOffset::at(&status.timeline, clock::monotonic()), status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::LocalTime;
+
+    #[test]
+    fn a_reader_that_is_overtaken_without_end_reads_that_nothing_is_known() {
+        let line = Conversion::from_words(&unknown());
+        assert!(!line.is_synchronized());
+        assert_eq!((line.receiver_time(7), line.receiver_time(-7), line.local_time(7)), (7, 0, 7));
+        let offset = ClockOffset::at(&Timeline::from_words(&unknown()), LocalTime::from_nanos(1_000));
+        assert_eq!((offset.offset_ns, offset.error_ns, offset.age_ns), (0, u64::MAX, u64::MAX));
+        assert!(!offset.is_synchronized());
+    }
 }
