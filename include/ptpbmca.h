@@ -36,7 +36,8 @@
  * - Results, clocks, roles and states are fixed-width integers; an unknown value passed in is an error.
  * - Thread-safe: from any number of threads at once. Realtime-safe: bounded steps whatever other threads do, no lock, no
  *   allocation, no system call beyond reading a clock.
- * - Callbacks run on the library's worker thread and must not block. None runs once ptpbmca_stop() has returned.
+ * - Callbacks run on the library's worker thread and must not block; an exception that leaves one ends the process. None
+ *   runs once ptpbmca_stop() has returned.
  * - After fork(), in the child, every call on a session gives PTPBMCA_ERR_NO_SESSION, and ptpbmca_stop() PTPBMCA_OK.
  *
  * This file is generated; it is changed where its functions are.
@@ -122,7 +123,8 @@
 #define PTPBMCA_ERR_LIMIT -10
 
 /**
- * A bug in the library: a caught panic, never undefined behaviour.
+ * A bug in the library: a caught panic, never undefined behaviour. Also where the host has closed the descriptors that
+ * the worker waits by.
  */
 #define PTPBMCA_ERR_INTERNAL -11
 

@@ -114,7 +114,7 @@ impl Config {
             }
         }
         let clock = match self.clock_id {
-            0 => engine::process_clock_identity(local.map(|local| local.ip)),
+            0 => engine::process_clock_identity(local.map(|local| local.ip))?,
             id => ClockIdentity(id),
         };
         Ok(SessionSpec {

@@ -90,7 +90,7 @@ impl ErrorKind {
             }
             Self::WouldDeadlock => c"This call waits for the worker and cannot be made from one of its callbacks.",
             Self::Limit => c"Too many sessions, or the system refused a thread: stop some first.",
-            Self::Internal => c"The library has a bug and has stopped its sessions: stop them and start anew.",
+            Self::Internal => c"The library has a bug, or its host closed its descriptors; its sessions have ended: stop them and start anew.",
         }
     }
 }

@@ -53,6 +53,7 @@ stage "lint" lint
 stage "Rust tests" cargo test -q --workspace
 stage "loom" sh tests/loom/run.sh
 stage "C tests" bash tests/c/run.sh "$out"
+stage "host faults" sh tests/faults/run.sh "$out"
 stage "C++, Objective-C and Swift tests" sh tests/cpp/run.sh "$out"
 stage "bindings" sh tests/ffi/run.sh "$out"
 stage "installed" sh tests/install/run.sh "$out"

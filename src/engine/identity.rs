@@ -4,16 +4,24 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use super::interface;
+use super::{interface, refused};
+use crate::error::Result;
 use crate::wire::ClockIdentity;
 
 /// The identity of all sessions that set none of their own: a hardware address of this host as Apple derives it (field
 /// guide 2.1c), of the interface with `local` if the first session names it; random where there is no hardware.
-pub fn process_clock_identity(local: Option<IpAddr>) -> ClockIdentity {
+///
+/// # Errors
+/// [`ErrorKind::Network`](crate::error::ErrorKind::Network) if there is no descriptor left to ask for it: the identity of a
+/// process is not to be random because of the moment when its first session starts.
+pub fn process_clock_identity(local: Option<IpAddr>) -> Result<ClockIdentity> {
     static IDENTITY: OnceLock<ClockIdentity> = OnceLock::new();
-    *IDENTITY.get_or_init(|| {
-        ClockIdentity::from_mac(interface::hardware_address(local).unwrap_or_else(random_address))
-    })
+    if let Some(identity) = IDENTITY.get() {
+        return Ok(*identity);
+    }
+    let address =
+        interface::hardware_address(local).map_err(|error| refused("its interfaces' addresses", &error))?;
+    Ok(*IDENTITY.get_or_init(|| ClockIdentity::from_mac(address.unwrap_or_else(random_address))))
 }
 
 /// A random hardware address, marked as one that no manufacturer gave.
@@ -29,10 +37,10 @@ mod tests {
 
     #[test]
     fn identity_stays_and_ends_as_apples_do() {
-        let first = process_clock_identity(None);
+        let first = process_clock_identity(None).unwrap();
         assert_eq!(first.0 & 0xffff, 0x0008);
         assert_ne!(first.0, 0x0008);
-        assert_eq!(process_clock_identity(Some(IpAddr::from([127, 0, 0, 1]))), first);
+        assert_eq!(process_clock_identity(Some(IpAddr::from([127, 0, 0, 1]))).unwrap(), first);
     }
 
     #[test]

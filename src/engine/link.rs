@@ -220,6 +220,9 @@ impl SessionRun {
     /// Tells the session's host.
     pub fn tell(&mut self, event: Event, timeline: &Timeline) {
         if let Some(callback) = &mut self.callback {
+            if crate::planted::bug("panic-event") {
+                panic!("planted");
+            }
             callback(event, timeline);
         }
     }

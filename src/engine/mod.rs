@@ -9,6 +9,7 @@ mod interface;
 mod link;
 mod module;
 mod net;
+mod own;
 mod pairs;
 mod published;
 mod queue;
@@ -24,16 +25,20 @@ pub use net::{is_link_local, Address, PairSpec};
 pub use published::{Published, Status};
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-use mio::Waker;
+use std::time::Duration;
 
 use crate::association;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::bug;
 use crate::time::LocalTime;
+use own::Waker;
 use queue::{Ended, Queue};
+
+/// How long a wait that is over waits for the worker to say so, and to log why.
+const ANSWER: Duration = Duration::from_millis(100);
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -119,13 +124,13 @@ pub fn on_worker() -> bool {
 }
 
 impl Engine {
-    /// Starts the worker. `on_panic` is called on it should it panic or lose its poll, after which it
+    /// Starts the worker. `on_failure` is called on it should it panic or lose its poll, after which it
     /// ends.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the system refuses a thread, [`ErrorKind::Network`] if it refuses the descriptors.
-    pub fn start(on_panic: fn()) -> Result<Self> {
-        let poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
+    pub fn start(on_failure: fn()) -> Result<Self> {
+        let mut poll = mio::Poll::new().map_err(|error| refused("a poll descriptor", &error))?;
         let waker = Waker::new(poll.registry(), worker::WAKER).map_err(|error| refused("a waker", &error))?;
         let shared = Arc::new(Shared { commands: Queue::new(), waker });
         let mine = Arc::clone(&shared);
@@ -135,24 +140,32 @@ impl Engine {
             // Here, and not before: only the worker writes to the log (see the locks in the session room). Who starts the
             // first session waits until the worker has opened it, and does not unload the library meanwhile.
             module::stay_loaded();
-            let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(poll, &mine).run()));
-            if !matches!(ended, Ok(Ok(()))) {
-                on_panic();
+            let ended = catch_unwind(AssertUnwindSafe(|| worker::Worker::new(&mut poll, &mine).run()));
+            if !matches!(ended, Ok(Ok(()))) && !bug("failure-untold") {
+                on_failure();
             }
-            if matches!(ended, Ok(Err(_))) {
-                // Keeps the waker from being closed.
-                std::mem::forget(Arc::clone(&mine));
+            if !worker::has_both(&poll, &mine.waker) {
+                // Either may be the host's by now: better to leave two open than to close a stranger's.
+                std::mem::forget((poll, Arc::clone(&mine)));
             }
             mine.commands.end();
+            // Last: the host's logger is not to stand between a failure and those who have to know of it.
+            if ended.is_err() {
+                log::error!("the PTP worker has failed, which is a bug: all sessions have ended");
+            }
         };
-        let thread =
-            std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| Error {
+        let thread = std::thread::Builder::new().name("ptpbmca".into()).spawn(run).map_err(|error| {
+            if bug("refusal-leak") {
+                std::mem::forget(Arc::clone(&shared));
+            }
+            Error {
                 kind: ErrorKind::Limit,
                 os_error: error.raw_os_error().unwrap_or(0),
                 message: format!(
                     "The system refused a thread for the PTP worker: {error}. Raise the limit of threads."
                 ),
-            })?;
+            }
+        })?;
         Ok(Self { shared, thread })
     }
 
@@ -168,6 +181,9 @@ impl Engine {
 
     /// Ends the worker, and waits until it has.
     pub fn quit(self) {
+        if bug("thread-leak") {
+            return std::mem::forget(self);
+        }
         let _ = Handle(self.shared).command(Command::Quit);
         // A worker that panicked has said so by then.
         let _ = self.thread.join();
@@ -177,7 +193,7 @@ impl Engine {
 impl Handle {
     fn command(&self, command: Command) -> Result<()> {
         // A worker that cannot be woken comes by itself (worker::HEARTBEAT), to obey or to find that it is at its end.
-        let wake = || drop(self.0.waker.wake());
+        let wake = || self.0.waker.wake();
         self.0.commands.put(command, wake).map_err(|Ended| Error::of(ErrorKind::Internal))
     }
 
@@ -214,16 +230,26 @@ impl Handle {
     pub fn wait(&self, id: SessionId, what: Awaited, deadline: LocalTime) -> Result<Waited> {
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
         self.command(Command::Await { id, what, deadline, reply })?;
-        received(&answer)
+        // Also if a callback holds the worker up.
+        let left = deadline.since(clock::monotonic()).nanos().max(0);
+        let answer_by = if bug("wait-outlasts") { Duration::MAX } else { ANSWER };
+        match answer.recv_timeout(Duration::from_nanos(left.unsigned_abs()).saturating_add(answer_by)) {
+            Ok(waited) => Ok(waited),
+            Err(RecvTimeoutError::Timeout) => Ok(Waited::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::of(ErrorKind::Internal)),
+        }
     }
 }
 
 /// The signals that a host handles are for its own threads. Blocked by name and not all: runtimes with a garbage collector
 /// stop threads by other ones, and would wait for this thread for ever once a callback has shown it to them.
 fn leave_signals_to_the_host() {
+    if bug("signals-on-worker") {
+        return;
+    }
     #[cfg(unix)]
     {
-        const HOSTS: [libc::c_int; 11] = [
+        const HOSTS: [libc::c_int; 13] = [
             libc::SIGHUP,
             libc::SIGINT,
             libc::SIGQUIT,
@@ -234,6 +260,8 @@ fn leave_signals_to_the_host() {
             libc::SIGUSR1,
             libc::SIGUSR2,
             libc::SIGWINCH,
+            libc::SIGIO,
+            libc::SIGVTALRM,
             libc::SIGTSTP,
         ];
         // SAFETY: a signal set is plain data, filled by the calls below; the mask is this thread's alone.

@@ -54,13 +54,7 @@ impl Pair {
 
     /// Makes all sockets anew.
     fn reopen(&mut self, id: PairId, registry: &Registry) -> Result<()> {
-        for mut endpoint in std::mem::take(&mut self.endpoints) {
-            if endpoint.lives() {
-                let _ = registry.deregister(&mut endpoint.socket);
-            } else {
-                endpoint.forget();
-            }
-        }
+        self.close(registry);
         self.endpoints = match self.spec.prebound {
             None => net::open(&self.spec, self.ephemeral)?,
             // By now their numbers may be a stranger's.
@@ -70,7 +64,22 @@ impl Pair {
         };
         self.guard.begin_anew();
         // Sockets that nothing polls are as good as none, and are tried again like those.
-        self.register(id, registry).inspect_err(|_| self.endpoints.clear())
+        self.register(id, registry).inspect_err(|_| self.let_go())
+    }
+
+    /// Closes all sockets.
+    fn close(&mut self, registry: &Registry) {
+        for endpoint in &mut self.endpoints {
+            // Closing takes it out of the poll as well.
+            let _ = registry.deregister(&mut endpoint.socket);
+        }
+        self.let_go();
+    }
+
+    /// Drops the sockets: closes those that still are ours, and only those.
+    fn let_go(&mut self) {
+        let dead = std::mem::take(&mut self.endpoints).into_iter().filter(|endpoint| !endpoint.lives());
+        dead.for_each(Endpoint::forget);
     }
 
     fn register(&mut self, id: PairId, registry: &Registry) -> Result<()> {
@@ -84,6 +93,12 @@ impl Pair {
             })?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -213,15 +228,6 @@ impl Pairs {
         revived
     }
 
-    /// Closes all sockets but those that have died: their numbers may be somebody else's.
-    pub fn close_living(&mut self) {
-        for endpoint in self.0.drain(..).flatten().flat_map(|pair| pair.endpoints) {
-            if !endpoint.lives() {
-                endpoint.forget();
-            }
-        }
-    }
-
     /// Whether sockets could not be made anew so far.
     pub fn is_wanting(&self) -> bool {
         self.0.iter().flatten().any(|pair| pair.endpoints.is_empty() && pair.spec.prebound.is_none())
@@ -250,10 +256,7 @@ impl Pairs {
         let Some(pair) = place else { return };
         pair.sessions = pair.sessions.saturating_sub(1);
         if pair.sessions == 0 {
-            for endpoint in &mut pair.endpoints {
-                // Closing takes it out of the poll as well.
-                let _ = registry.deregister(&mut endpoint.socket);
-            }
+            pair.close(registry);
             *place = None;
         }
     }
@@ -346,6 +349,8 @@ impl Pairs {
         let before = clock::monotonic();
         let sent = match endpoint {
             None => Err(std::io::ErrorKind::Unsupported.into()),
+            // A stranger under its number is not to send this.
+            Some(endpoint) if !endpoint.lives() => Err(std::io::ErrorKind::NotConnected.into()),
             Some(endpoint) => {
                 let mut target = to.with_port(number);
                 if let (IpAddr::V4(v4), true) = (to.ip, endpoint.ipv6) {

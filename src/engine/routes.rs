@@ -12,6 +12,7 @@ pub use portable::RouteWatch;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
+    use crate::engine::own;
     use mio::unix::SourceFd;
     use mio::{Interest, Registry, Token};
     use std::io;
@@ -56,6 +57,11 @@ mod linux {
             Ok(Self(socket))
         }
 
+        /// Whether this still is what was registered at `registry` with `token`.
+        pub fn is_ours(&self, registry: &Registry, token: Token) -> bool {
+            own::is_ours(registry, &self.0, token)
+        }
+
         /// Takes the notices off, so that the next one wakes the poll again. What they say is not read: everything that
         /// depends on routes is looked up anew.
         pub fn take(&self) -> bool {
@@ -77,6 +83,7 @@ mod linux {
 
 #[cfg(target_vendor = "apple")]
 mod apple {
+    use crate::engine::own;
     use mio::unix::SourceFd;
     use mio::{Interest, Registry, Token};
     use socket2::{Domain, Socket, Type};
@@ -108,6 +115,11 @@ mod apple {
             socket.set_nonblocking(true)?;
             registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
             Ok(Self(socket))
+        }
+
+        /// Whether this still is what was registered at `registry` with `token`.
+        pub fn is_ours(&self, registry: &Registry, token: Token) -> bool {
+            own::is_ours(registry, &self.0, token)
         }
 
         /// Takes the notices off, so that the next one wakes the poll again; tells whether an interface or an address came
@@ -143,6 +155,11 @@ mod portable {
         /// None.
         pub fn new(_: &Registry, _: Token) -> io::Result<Self> {
             Ok(Self)
+        }
+
+        /// There is nothing to lose.
+        pub fn is_ours(&self, _: &Registry, _: Token) -> bool {
+            true
         }
 
         /// Nothing has changed, as far as is known.

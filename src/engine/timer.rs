@@ -9,6 +9,7 @@ pub use portable::{Alarm, SettingWatch};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
+    use crate::engine::own;
     use crate::time::LocalTime;
     use mio::unix::SourceFd;
     use mio::{Interest, Registry, Token};
@@ -60,6 +61,11 @@ mod linux {
             Ok(Self { timer: create(libc::CLOCK_MONOTONIC, registry, token)?, at: None })
         }
 
+        /// Whether this still is what was registered at `registry` with `token`.
+        pub fn is_ours(&self, registry: &Registry, token: Token) -> bool {
+            own::is_ours(registry, &self.timer, token)
+        }
+
         /// Sets the alarm, unless it is set so already; tells whether it will go off.
         pub fn set(&mut self, at: LocalTime) -> bool {
             if self.at == Some(at) {
@@ -92,6 +98,11 @@ mod linux {
             let watch = Self(create(libc::CLOCK_REALTIME, registry, token)?);
             watch.arm()?;
             Ok(watch)
+        }
+
+        /// Whether this still is what was registered at `registry` with `token`.
+        pub fn is_ours(&self, registry: &Registry, token: Token) -> bool {
+            own::is_ours(registry, &self.0, token)
         }
 
         fn arm(&self) -> io::Result<()> {
@@ -132,6 +143,11 @@ mod portable {
             Ok(Self)
         }
 
+        /// There is nothing to lose.
+        pub fn is_ours(&self, _: &Registry, _: Token) -> bool {
+            true
+        }
+
         /// It will not go off.
         pub fn set(&mut self, _: LocalTime) -> bool {
             false
@@ -152,6 +168,11 @@ mod portable {
         /// None.
         pub fn new(_: &Registry, _: Token) -> io::Result<Self> {
             Ok(Self)
+        }
+
+        /// There is nothing to lose.
+        pub fn is_ours(&self, _: &Registry, _: Token) -> bool {
+            true
         }
 
         /// Does nothing.

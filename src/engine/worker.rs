@@ -7,17 +7,19 @@ use std::net::IpAddr;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use super::clock::{self, Clocks, Moved};
 use super::link::Link;
 use super::net::{self, Address};
+use super::own;
 use super::pairs::{EndpointId, PairId, Pairs};
 use super::routes::RouteWatch;
 use super::timer::{Alarm, SettingWatch};
 use super::timestamp::{Received, MAX_DATAGRAM};
 use super::{interface, Awaited, Command, SessionId, Shared, Waited};
 use crate::association::Packet;
+use crate::planted::bug;
 use crate::time::{LocalTime, Span};
 use crate::timeline::Role;
 
@@ -76,7 +78,7 @@ struct Waiter {
 
 /// The worker's state; lives on its thread.
 pub struct Worker<'a> {
-    poll: Poll,
+    poll: &'a mut Poll,
     shared: &'a Shared,
     setting: Option<SettingWatch>,
     alarm: Option<Alarm>,
@@ -98,6 +100,7 @@ pub struct Worker<'a> {
     /// Links that heard something and have not published it yet.
     unsettled: Vec<LinkId>,
     sockets_checked: LocalTime,
+    own_checked: LocalTime,
     /// Routes have changed, and the ways to receivers were not looked up since.
     routes_changed: bool,
     routes_followed: LocalTime,
@@ -106,16 +109,9 @@ pub struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     /// A worker with nothing to do yet.
-    pub fn new(poll: Poll, shared: &'a Shared) -> Self {
-        let setting = SettingWatch::new(poll.registry(), SETTING)
-            .inspect_err(|error| log::info!("settings of the wall clock are noticed late: {error}"))
-            .ok();
-        let alarm = Alarm::new(poll.registry(), ALARM)
-            .inspect_err(|error| log::info!("deadlines are kept to the millisecond only: {error}"))
-            .ok();
-        let routes = RouteWatch::new(poll.registry(), ROUTES)
-            .inspect_err(|error| log::info!("an interface that comes back gets no multicast: {error}"))
-            .ok();
+    pub fn new(poll: &'a mut Poll, shared: &'a Shared) -> Self {
+        let (setting, alarm, routes) =
+            (setting_watch(poll.registry()), alarm(poll.registry()), route_watch(poll.registry()));
         Self {
             poll,
             shared,
@@ -134,6 +130,7 @@ impl<'a> Worker<'a> {
             readable: Vec::new(),
             unsettled: Vec::new(),
             sockets_checked: clock::monotonic(),
+            own_checked: clock::monotonic(),
             routes_changed: false,
             routes_followed: clock::monotonic(),
             quit: false,
@@ -143,20 +140,24 @@ impl<'a> Worker<'a> {
     /// Works until told to quit.
     ///
     /// # Errors
-    /// The poll's, closed by the host: all sessions have failed, and the waker is not to be closed.
-    pub fn run(mut self) -> io::Result<()> {
+    /// The poll or the waker were closed under it: nothing can be waited for without.
+    pub fn run(mut self) -> std::result::Result<(), Lost> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.quit {
             let timeout = self.timeout();
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Nothing can be waited for without a poll: better to end than to spin.
-                Err(error) => return Err(self.lost(error)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !bug("interruption-is-fatal") => {
+                }
+                Err(_) if bug("closed-poll-spins") => {}
+                Err(error) => {
+                    log::error!("polling failed, all sessions have ended: {error}");
+                    return Err(Lost);
+                }
             }
             for event in &events {
                 match event.token() {
-                    WAKER => {}
+                    WAKER => self.shared.waker.woke(),
                     SETTING => self.setting.iter().for_each(SettingWatch::rearm),
                     ALARM => self.alarm.iter_mut().for_each(Alarm::went_off),
                     ROUTES => {
@@ -175,19 +176,9 @@ impl<'a> Worker<'a> {
             self.obey();
             self.do_what_is_due();
             self.resolve_waiters(None);
+            self.check_own()?;
         }
         Ok(())
-    }
-
-    /// The host has closed the poll, and perhaps all other descriptors with it: what has their numbers now may be its
-    /// own, and is not closed.
-    fn lost(mut self, error: io::Error) -> io::Error {
-        log::error!("polling failed, and with it all sessions: {error}");
-        self.pairs.close_living();
-        // Those who wait are told by that.
-        self.waiters.clear();
-        std::mem::forget(self);
-        error
     }
 
     /// How long the poll may wait; sets the alarm for the next deadline.
@@ -207,8 +198,42 @@ impl<'a> Worker<'a> {
         let polling = SettingWatch::NEEDS_POLLING || self.setting.is_none();
         let check = (polling && !self.links.is_empty()).then_some(CLOCK_CHECK);
         let retry = self.pairs.is_wanting().then_some(SOCKET_RETRY);
-        let heartbeat = (!crate::planted::bug("worker-without-heartbeat")).then_some(HEARTBEAT);
+        let heartbeat = (!bug("worker-without-heartbeat")).then_some(HEARTBEAT);
         [until, check, retry, heartbeat].into_iter().flatten().min()
+    }
+
+    /// Looks whether what the worker waits by still is its own. Timers and watches are made anew.
+    fn check_own(&mut self) -> std::result::Result<(), Lost> {
+        let now = clock::monotonic();
+        if now.since(self.own_checked).nanos() < HEARTBEAT.as_nanos() as i64 {
+            return Ok(());
+        }
+        self.own_checked = now;
+        if bug("closed-poll-spins") {
+            return Ok(());
+        }
+        if !has_both(self.poll, &self.shared.waker) {
+            log::error!("the descriptors of the PTP worker were closed under it: all sessions have ended");
+            return Err(Lost);
+        }
+        if self.forget_lost() {
+            log::warn!("timers of the PTP worker were closed under it; made anew");
+            let registry = self.poll.registry();
+            self.setting = self.setting.take().or_else(|| setting_watch(registry));
+            self.alarm = self.alarm.take().or_else(|| alarm(registry));
+            self.routes = self.routes.take().or_else(|| route_watch(registry));
+        }
+        Ok(())
+    }
+
+    /// Lets go of timers and watches that are not ours any more, without closing their numbers; tells whether there are
+    /// any.
+    fn forget_lost(&mut self) -> bool {
+        let registry = self.poll.registry();
+        let setting = self.setting.take_if(|watch| !watch.is_ours(registry, SETTING)).map(std::mem::forget);
+        let alarm = self.alarm.take_if(|alarm| !alarm.is_ours(registry, ALARM)).map(std::mem::forget);
+        let routes = self.routes.take_if(|watch| !watch.is_ours(registry, ROUTES)).map(std::mem::forget);
+        setting.or(alarm).or(routes).is_some()
     }
 
     fn check_clocks(&mut self) {
@@ -273,8 +298,11 @@ impl<'a> Worker<'a> {
     }
 
     fn deliver(&mut self, pair: PairId, received: Received, bytes: &[u8]) {
+        if bug("panic-packet") || bug("failure-untold") {
+            panic!("planted");
+        }
         let now = clock::monotonic();
-        let source = if crate::planted::bug("source-unchecked") {
+        let source = if bug("source-unchecked") {
             let known = self.peers.keys().find(|(known, _)| *known == pair);
             known.map_or(Address::of(received.source), |(_, address)| *address)
         } else {
@@ -338,6 +366,9 @@ impl<'a> Worker<'a> {
             link.scheduled = None;
             // A deadline that has moved on since is only put back.
             if link.association.poll_timeout().is_some_and(|due| due <= now) {
+                if bug("panic-timer") {
+                    panic!("planted");
+                }
                 link.association.tick(now);
                 self.settle(id, now);
             } else {
@@ -351,9 +382,13 @@ impl<'a> Worker<'a> {
         }
         self.pairs.tick(now);
         if self.routes_changed && now.since(self.routes_followed) >= ROUTES_PAUSE {
-            (self.routes_changed, self.routes_followed) = (false, now);
-            self.follow_interfaces();
-            self.rejoin();
+            self.routes_followed = now;
+            // Without a descriptor to ask by, nothing is looked up before there is one.
+            self.routes_changed = !net::can_ask();
+            if !self.routes_changed {
+                self.follow_interfaces();
+                self.rejoin();
+            }
         }
     }
 
@@ -361,7 +396,7 @@ impl<'a> Worker<'a> {
         if now.since(self.sockets_checked) >= SOCKET_CHECK {
             self.sockets_checked = now;
             if self.pairs.revive(self.poll.registry()) {
-                self.rejoin();
+                self.routes_changed = true;
             }
         }
     }
@@ -476,6 +511,40 @@ impl<'a> Worker<'a> {
             false
         });
     }
+}
+
+impl Drop for Worker<'_> {
+    /// Also after a panic: what follows closes only what is ours.
+    fn drop(&mut self) {
+        self.forget_lost();
+    }
+}
+
+/// The worker has lost what it waits by.
+#[derive(Debug)]
+pub struct Lost;
+
+/// Whether the worker's poll and its waker are still those that it was given.
+pub fn has_both(poll: &Poll, waker: &own::Waker) -> bool {
+    own::is_ours(poll.registry(), waker, WAKER)
+}
+
+fn setting_watch(registry: &Registry) -> Option<SettingWatch> {
+    SettingWatch::new(registry, SETTING)
+        .inspect_err(|error| log::info!("settings of the wall clock are noticed late: {error}"))
+        .ok()
+}
+
+fn alarm(registry: &Registry) -> Option<Alarm> {
+    Alarm::new(registry, ALARM)
+        .inspect_err(|error| log::info!("deadlines are kept to the millisecond only: {error}"))
+        .ok()
+}
+
+fn route_watch(registry: &Registry) -> Option<RouteWatch> {
+    RouteWatch::new(registry, ROUTES)
+        .inspect_err(|error| log::info!("an interface that comes back gets no multicast: {error}"))
+        .ok()
 }
 
 fn log_outcome(what: Awaited, outcome: Waited, link: Option<&Link>) {

@@ -36,7 +36,8 @@ pub const PTPBMCA_ERR_TIMEOUT: ptpbmca_result = -8;
 pub const PTPBMCA_ERR_WOULD_DEADLOCK: ptpbmca_result = -9;
 /// More than 1,024 sessions, or the system refused a thread.
 pub const PTPBMCA_ERR_LIMIT: ptpbmca_result = -10;
-/// A bug in the library: a caught panic, never undefined behaviour.
+/// A bug in the library: a caught panic, never undefined behaviour. Also where the host has closed the descriptors that
+/// the worker waits by.
 pub const PTPBMCA_ERR_INTERNAL: ptpbmca_result = -11;
 
 /// Which clock the caller's local_ns count in.

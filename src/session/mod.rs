@@ -59,8 +59,9 @@ pub fn start(
     if engine::on_worker() {
         return Err(Error::of(ErrorKind::WouldDeadlock));
     }
-    let spec = config.resolve(receiver)?;
+    // First of all: what follows takes locks.
     guard_forks();
+    let spec = config.resolve(receiver)?;
     if planted::bug("leak") {
         std::mem::forget(Box::new(receiver.len()));
     }
@@ -172,15 +173,23 @@ fn handle(number: u64) -> Result<Handle> {
     }
 }
 
-/// In a child made by fork there is no worker, and the locks are as they were by chance: its sessions end there.
+/// In a child made by fork there is no worker, and the locks are as they were by chance: its sessions end there. To be
+/// called before any lock is taken.
 fn guard_forks() {
     #[cfg(unix)]
     {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        // SAFETY: the handler stores to atomics and closes descriptors, which is allowed in a child of a threaded process.
-        ONCE.call_once(|| unsafe {
-            libc::pthread_atfork(None, None, Some(in_child));
-        });
+        // No Once: a child forked inside of it would wait there for a thread that it does not have. Two threads that start
+        // at once may both install the handler, which does no harm.
+        if crate::planted::bug("fork-guard-off") {
+            return;
+        }
+        static GUARDED: AtomicBool = AtomicBool::new(false);
+        if !GUARDED.load(Ordering::Relaxed) {
+            // SAFETY: the handler stores to atomics and closes descriptors, which is allowed in a child of a threaded
+            // process.
+            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+            GUARDED.store(true, Ordering::Relaxed);
+        }
     }
 }
 

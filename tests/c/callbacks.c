@@ -323,6 +323,150 @@ static void log_replaced_while_used(void)
     CHECK(lines > 0);
 }
 
+/* Every call on another session, from a callback: those that would wait for the callback itself say so. */
+struct about {
+    ptpbmca_session *other;
+    atomic_int events, lines;
+};
+
+static void calls_on_another(ptpbmca_session *other)
+{
+    ptpbmca_clock_offset offset;
+    ptpbmca_session_status status;
+    ptpbmca_config config = loopback(LOCAL, PORT + 30);
+    ptpbmca_session *started;
+    uint64_t receiver_ns;
+    int64_t local_ns;
+    GIVES(ptpbmca_offset(other, &offset), PTPBMCA_OK);
+    GIVES(ptpbmca_local_now(other, &local_ns), PTPBMCA_OK);
+    GIVES(ptpbmca_receiver_time(other, local_ns, &receiver_ns), PTPBMCA_ERR_NOT_SYNCHRONIZED);
+    GIVES(ptpbmca_receiver_now(other, &receiver_ns), PTPBMCA_ERR_NOT_SYNCHRONIZED);
+    GIVES(ptpbmca_local_time(other, receiver_ns, &local_ns), PTPBMCA_ERR_NOT_SYNCHRONIZED);
+    GIVES(ptpbmca_status(other, &status), PTPBMCA_OK);
+    GIVES(ptpbmca_await_sync(other, 600000), PTPBMCA_ERR_WOULD_DEADLOCK);
+    GIVES(ptpbmca_stop(other), PTPBMCA_ERR_WOULD_DEADLOCK);
+    GIVES(ptpbmca_stop(NULL), PTPBMCA_OK);
+    GIVES(ptpbmca_start("127.0.18.40", &config, &started, NULL), PTPBMCA_ERR_WOULD_DEADLOCK);
+    /* Still there: nothing of this has ended it. */
+    GIVES(ptpbmca_offset(other, &offset), PTPBMCA_OK);
+    CHECK(strlen(ptpbmca_result_message(PTPBMCA_ERR_WOULD_DEADLOCK)) > 10 && strlen(ptpbmca_version()) > 0);
+}
+
+static void on_log_about(void *user_data, ptpbmca_log_level level, const char *message)
+{
+    struct about *about = user_data;
+    (void)level, (void)message;
+    /* The lines of starting it come before it is known. */
+    if (about->other)
+        calls_on_another(about->other);
+    GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_ERR_WOULD_DEADLOCK);
+    atomic_fetch_add(&about->lines, 1);
+}
+
+static void on_event_about(void *user_data, ptpbmca_session *session, ptpbmca_event event,
+                           const ptpbmca_clock_offset *now)
+{
+    struct about *about = user_data;
+    (void)session, (void)now;
+    calls_on_another(about->other);
+    /* The log may be turned off and on again from here. */
+    if (event == PTPBMCA_EVENT_STOPPED) {
+        GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_OK);
+        GIVES(ptpbmca_set_log_callback(on_log_about, about, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
+    }
+    atomic_fetch_add(&about->events, 1);
+}
+
+static void calls_from_callbacks(void)
+{
+    static struct about about;
+    ptpbmca_config config = loopback(LOCAL, PORT + 30);
+    ptpbmca_session *session, *other;
+    config.role = PTPBMCA_ROLE_FOLLOW;
+    GIVES(ptpbmca_start("127.0.18.41", &config, &other, NULL), PTPBMCA_OK);
+    about.other = other;
+    GIVES(ptpbmca_set_log_callback(on_log_about, &about, PTPBMCA_LOG_TRACE), PTPBMCA_OK);
+    config.role = PTPBMCA_ROLE_AUTO;
+    config.announce_timeout_ms = 50;
+    config.on_event = on_event_about;
+    config.user_data = &about;
+    GIVES(ptpbmca_start("127.0.18.42", &config, &session, NULL), PTPBMCA_OK);
+    GIVES(ptpbmca_await_sync(session, 10000), PTPBMCA_OK);
+    EVENTUALLY(atomic_load(&about.events) >= 2 && atomic_load(&about.lines) >= 2, 5);
+    stop(session);
+    CHECK(atomic_load(&about.events) >= 3);
+    GIVES(ptpbmca_set_log_callback(NULL, NULL, PTPBMCA_LOG_OFF), PTPBMCA_OK);
+    stop(other);
+}
+
+/* A callback that does not return for a long time: readers go on, and who waits waits no longer than was asked for. */
+struct held {
+    atomic_int in, let_go, stopped;
+    ptpbmca_session *session;
+};
+
+static void on_event_held(void *user_data, ptpbmca_session *session, ptpbmca_event event,
+                          const ptpbmca_clock_offset *now)
+{
+    struct held *held = user_data;
+    (void)session, (void)now;
+    if (event != PTPBMCA_EVENT_ROLE_CHANGED)
+        return;
+    atomic_store(&held->in, 1);
+    for (int i = 0; i < 1000 && !atomic_load(&held->let_go); i++)
+        pause_ms(5);
+    atomic_store(&held->in, 2);
+}
+
+static void *stop_held(void *argument)
+{
+    struct held *held = argument;
+    GIVES(ptpbmca_stop(held->session), PTPBMCA_OK);
+    atomic_store(&held->stopped, 1);
+    return NULL;
+}
+
+static void held_up(void)
+{
+    static struct held held;
+    ptpbmca_config config = loopback(LOCAL, PORT + 40);
+    ptpbmca_session *holding, *leading;
+    ptpbmca_clock_offset offset;
+    pthread_t stopper;
+    uint64_t last_ns = 0, receiver_ns;
+    config.role = PTPBMCA_ROLE_LEAD;
+    GIVES(ptpbmca_start("127.0.18.50", &config, &leading, NULL), PTPBMCA_OK);
+    config.role = PTPBMCA_ROLE_FOLLOW;
+    GIVES(ptpbmca_start("127.0.18.51", &config, &held.session, NULL), PTPBMCA_OK);
+    config.role = PTPBMCA_ROLE_AUTO;
+    config.announce_timeout_ms = 100;
+    config.on_event = on_event_held;
+    config.user_data = &held;
+    GIVES(ptpbmca_start("127.0.18.52", &config, &holding, NULL), PTPBMCA_OK);
+    EVENTUALLY(atomic_load(&held.in) == 1, 10);
+    GIVES(ptpbmca_await_sync(held.session, 20), PTPBMCA_ERR_TIMEOUT);
+    if (atomic_load(&held.in) != 1)
+        FAIL("a wait of 20 ms lasted until the callback returned");
+    for (int i = 0; i < 50; i++) {
+        GIVES(ptpbmca_receiver_now(leading, &receiver_ns), PTPBMCA_OK);
+        CHECK(receiver_ns > last_ns);
+        last_ns = receiver_ns;
+        GIVES(ptpbmca_offset(held.session, &offset), PTPBMCA_OK);
+        pause_ms(1);
+    }
+    /* Stop waits for the callback, whosever it is: none may run after it. */
+    pthread_create(&stopper, NULL, stop_held, &held);
+    pause_ms(50);
+    CHECK(!atomic_load(&held.stopped));
+    atomic_store(&held.let_go, 1);
+    pthread_join(stopper, NULL);
+    CHECK(atomic_load(&held.in) == 2);
+    GIVES(ptpbmca_await_sync(holding, 10000), PTPBMCA_OK);
+    GIVES(ptpbmca_await_sync(leading, 10000), PTPBMCA_OK);
+    stop(holding);
+    stop(leading);
+}
+
 /* In a child whose output is looked at: the library prints nothing by itself. */
 static void silent_until_asked(void)
 {
@@ -358,6 +502,8 @@ int main(int argc, char **argv)
     silent_until_asked();
     events(PTPBMCA_ROLE_AUTO);
     events(PTPBMCA_ROLE_LEAD);
+    calls_from_callbacks();
+    held_up();
     none_after_stop();
     logging();
     log_replaced_while_used();

@@ -1,5 +1,5 @@
 /*
- * lifetime: a process that forks or exits while sessions run. Binds 127.0.19.x.
+ * lifetime: a process that forks or exits while sessions run, in every way there is. Binds 127.0.19.x.
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -176,7 +176,7 @@ static void forking_amid(void)
     ptpbmca_session *session = started_as("127.0.19.5", PTPBMCA_ROLE_LEAD);
     for (int i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, restless, (void *)(uintptr_t)i);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 200; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
@@ -191,7 +191,57 @@ static void forking_amid(void)
     stop(session);
 }
 
-/* exit() or the end of main with sessions running, from the main thread and while another reads. */
+/* Forks while another thread is in the first start of the process: a child that comes out of it before the library was
+   used may use it, and nothing of the parent's is held there for ever. In a process of its own each time. */
+static void *first_start(void *argument)
+{
+    ptpbmca_config config = loopback(LOCAL, PORT + 30);
+    ptpbmca_session *session;
+    (void)argument;
+    config.role = PTPBMCA_ROLE_LEAD;
+    if (ptpbmca_start("127.0.19.8", &config, &session, NULL) == PTPBMCA_OK)
+        stop(session);
+    return NULL;
+}
+
+static void forking_at_first(int round)
+{
+    pthread_t thread;
+    pid_t child;
+    pthread_create(&thread, NULL, first_start, NULL);
+    /* Somewhere in it; how long it takes is the machine's. */
+    for (int64_t until = raw_monotonic() + round * 4000; raw_monotonic() < until;)
+        ;
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        ptpbmca_config config = loopback("127.0.19.9", PORT + 30);
+        ptpbmca_session *session;
+        ptpbmca_result result = ptpbmca_start("127.0.19.8", &config, &session, NULL);
+        if (result == PTPBMCA_OK)
+            stop(session);
+        else
+            GIVES(result, PTPBMCA_ERR_NO_SESSION);
+        _exit(result == PTPBMCA_OK ? 0 : 3);
+    }
+    {
+        int64_t until = raw_monotonic() + 10000000000;
+        int status;
+        while (waitpid(child, &status, WNOHANG) == 0) {
+            if (raw_monotonic() > until) {
+                kill(child, SIGKILL);
+                FAIL("a child forked in the first start hangs");
+            }
+            pause_ms(1);
+        }
+        CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3));
+        pthread_join(thread, NULL);
+        _exit(WEXITSTATUS(status));
+    }
+}
+
+/* The end of the process with sessions running: from the main thread, while others read, from a callback of the library's
+   own thread, from a thread that is left alone. */
 static void *reading(void *session)
 {
     for (;;) {
@@ -201,9 +251,79 @@ static void *reading(void *session)
     return NULL;
 }
 
+/* What a host has registered runs while the library's thread still does. */
+static void at_end(void)
+{
+    pause_ms(5);
+}
+
+static void on_event_exit(void *user_data, ptpbmca_session *session, ptpbmca_event event, const ptpbmca_clock_offset *now)
+{
+    (void)session, (void)event, (void)now;
+    if (*(const int *)user_data)
+        quick_exit(0);
+    exit(0);
+}
+
+static void *stop_later(void *session)
+{
+    ptpbmca_clock_offset offset;
+    pause_ms(30);
+    GIVES(ptpbmca_offset(session, &offset), PTPBMCA_OK);
+    stop(session);
+    return NULL;
+}
+
+static int ends(const char *way)
+{
+    static int quick;
+    pthread_t thread;
+    ptpbmca_session *session = started_as("127.0.19.6", PTPBMCA_ROLE_LEAD), *another;
+    ptpbmca_config config = loopback(LOCAL, PORT);
+    started_as("127.0.19.7", PTPBMCA_ROLE_AUTO);
+    atexit(at_end);
+    if (strstr(way, "reading"))
+        for (int i = 0; i < 2; i++)
+            pthread_create(&thread, NULL, reading, session);
+    pause_ms(20);
+    if (!strncmp(way, "return", 6))
+        return 0;
+    if (!strcmp(way, "quick_exit"))
+        quick_exit(0);
+    if (!strcmp(way, "_exit"))
+        _exit(0);
+    if (!strcmp(way, "pthread_exit")) {
+        /* The library's thread alone does not end: as long as sessions run, the process does. */
+        static ptpbmca_session *last;
+        last = started_as("127.0.19.10", PTPBMCA_ROLE_LEAD);
+        GIVES(ptpbmca_stop(session), PTPBMCA_OK);
+        pthread_create(&thread, NULL, stop_later, last);
+        pthread_detach(thread);
+        /* The second of the three goes with this. */
+        config.on_event = on_event_exit;
+        config.user_data = &quick;
+        config.announce_timeout_ms = 200;
+        GIVES(ptpbmca_start("127.0.19.11", &config, &another, NULL), PTPBMCA_OK);
+        pthread_exit(NULL);
+    }
+    if (strstr(way, "callback")) {
+        quick = strstr(way, "quick") != NULL;
+        config.on_event = on_event_exit;
+        config.user_data = &quick;
+        config.announce_timeout_ms = 20;
+        GIVES(ptpbmca_start("127.0.19.11", &config, &another, NULL), PTPBMCA_OK);
+        /* Waits for the worker, which ends the process meanwhile. */
+        ptpbmca_await_sync(another, 600000);
+        pause_ms(10000);
+        return 9;
+    }
+    exit(0);
+}
+
 static void exiting(const char *self)
 {
-    static const char *const ways[] = {"exit", "exit-reading"};
+    static const char *const ways[] = {"exit", "exit-reading", "return", "return-reading", "quick_exit", "_exit",
+                                       "pthread_exit", "exit-callback", "quick_exit-callback"};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         for (int round = 0; round < 5; round++) {
             pid_t child = fork();
@@ -216,19 +336,36 @@ static void exiting(const char *self)
         }
 }
 
+static void forking_first(const char *self)
+{
+    int used = 0, unused = 0;
+    for (int round = 0; round < 150; round++) {
+        char number[12];
+        int status;
+        pid_t child = fork();
+        CHECK(child >= 0);
+        snprintf(number, sizeof number, "%d", round);
+        if (child == 0) {
+            execl(self, self, "first", number, (char *)NULL);
+            _exit(99);
+        }
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3));
+        *(WEXITSTATUS(status) == 0 ? &unused : &used) += 1;
+    }
+    printf("forked in the first start: %d children start, %d are told that they cannot\n", unused, used);
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        pthread_t thread;
-        ptpbmca_session *session = started_as("127.0.19.6", PTPBMCA_ROLE_LEAD);
-        started_as("127.0.19.7", PTPBMCA_ROLE_AUTO);
-        if (!strcmp(argv[1], "exit-reading"))
-            for (int i = 0; i < 2; i++)
-                pthread_create(&thread, NULL, reading, session);
-        pause_ms(20);
-        exit(0);
+        if (!strcmp(argv[1], "first"))
+            forking_at_first(atoi(argv[2]));
+        return ends(argv[1]);
     }
     exiting(argv[0]);
+    forking_first(argv[0]);
     forking();
     ports_after_fork();
     forking_amid();

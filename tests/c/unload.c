@@ -39,6 +39,21 @@ static void *load_start_close(void *argument)
     return session;
 }
 
+/* Loaded again while a session of the first time runs: it is the same library, which knows that session. */
+static void loaded_again(const char *path, ptpbmca_session *session)
+{
+    ptpbmca_result (*again)(const ptpbmca_session *, ptpbmca_clock_offset *);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    ptpbmca_clock_offset offset;
+    if (!library)
+        FAIL("dlopen again: %s", dlerror());
+    *(void **)&again = dlsym(library, "ptpbmca_offset");
+    CHECK(again && again == snapshot);
+    CHECK(again(session, &offset) == PTPBMCA_OK && offset.synchronized);
+    CHECK(dlclose(library) == 0);
+    CHECK(snapshot(session, &offset) == PTPBMCA_OK);
+}
+
 static void *stop_it(void *session)
 {
     CHECK(end(session) == PTPBMCA_OK);
@@ -64,6 +79,7 @@ int main(int argc, char **argv)
         /* The worker is busy meanwhile: it sends its opening. And the session is still there. */
         pause_ms(400);
         CHECK(snapshot(session, &after) == PTPBMCA_OK && after.synchronized && after.epoch == before.epoch);
+        loaded_again(argv[1], session);
         /* The last one is still running when main returns. */
         if (round == 3)
             break;

@@ -10,8 +10,10 @@ mod system;
 
 pub use system::name_of;
 
+use std::io;
 use std::net::IpAddr;
 
+use super::net::lacks_descriptors;
 use system::entries;
 
 /// One address of one interface.
@@ -30,7 +32,7 @@ enum Address {
 
 /// The index of the interface that has `address`.
 pub fn index_of(address: IpAddr) -> Option<u32> {
-    entries().into_iter().find(|entry| entry.address == Address::Ip(address)).map(|entry| entry.index)
+    entries().ok()?.into_iter().find(|entry| entry.address == Address::Ip(address)).map(|entry| entry.index)
 }
 
 /// The index of the interface called `name`, or of the number it is.
@@ -39,9 +41,16 @@ pub fn index_by_name(name: &str) -> Option<u32> {
     system::index_of_name(name).or_else(number)
 }
 
-/// The hardware address of the interface that has `address`, or else of the first one that has any.
-pub fn hardware_address(address: Option<IpAddr>) -> Option<[u8; 6]> {
-    let entries = entries();
+/// The hardware address of the interface that has `address`, or else of the first one that has any. `None`
+/// also where the system does not tell: some sandboxes do not.
+///
+/// # Errors
+/// There is no descriptor to ask the system by.
+pub fn hardware_address(address: Option<IpAddr>) -> io::Result<Option<[u8; 6]>> {
+    let entries = match entries() {
+        Err(error) if lacks_descriptors(&error) => return Err(error),
+        other => other.unwrap_or_default(),
+    };
     let preferred = address.and_then(|wanted| {
         entries.iter().find(|entry| entry.address == Address::Ip(wanted)).map(|entry| entry.index)
     });
@@ -55,7 +64,7 @@ pub fn hardware_address(address: Option<IpAddr>) -> Option<[u8; 6]> {
             _ => None,
         })
     };
-    preferred.and_then(|index| of(Some(index))).or_else(|| of(None))
+    Ok(preferred.and_then(|index| of(Some(index))).or_else(|| of(None)))
 }
 
 #[cfg(test)]
@@ -77,6 +86,7 @@ mod tests {
 
     #[test]
     fn loopback_has_no_hardware_address_of_its_own() {
-        assert_eq!(hardware_address(Some(IpAddr::from([127, 0, 0, 1]))), hardware_address(None));
+        let of = |address| hardware_address(address).unwrap();
+        assert_eq!(of(Some(IpAddr::from([127, 0, 0, 1]))), of(None));
     }
 }

@@ -1,5 +1,6 @@
 //! What POSIX systems tell of their network interfaces.
 
+use std::io;
 use std::net::IpAddr;
 
 use super::{Address, Entry};
@@ -29,11 +30,14 @@ pub fn name_of(index: u32) -> Option<String> {
 }
 
 /// Every address of every interface.
-pub fn entries() -> Vec<Entry> {
+///
+/// # Errors
+/// The system's.
+pub fn entries() -> io::Result<Vec<Entry>> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: a live pointer for the call to fill.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
-        return Vec::new();
+        return Err(io::Error::last_os_error());
     }
     let mut entries = Vec::new();
     let mut current = list;
@@ -54,7 +58,7 @@ pub fn entries() -> Vec<Entry> {
     }
     // SAFETY: the list that getifaddrs made, freed once.
     unsafe { libc::freeifaddrs(list) };
-    entries
+    Ok(entries)
 }
 
 /// The address behind a pointer of the system's list.

@@ -1,5 +1,6 @@
 //! What Windows tells of its network adapters.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use windows_sys::core::PWSTR;
@@ -23,8 +24,12 @@ const TRIES: usize = 4;
 /// An adapter's name is not longer than this, in UTF-16 units (netioapi.h, IF_MAX_STRING_SIZE).
 const MAX_NAME: usize = 256;
 
-/// Every address of every adapter.
-pub fn entries() -> Vec<Entry> {
+/// Every address of every adapter; none if the system does not tell.
+///
+/// # Errors
+/// None: elsewhere asking takes a descriptor.
+#[allow(clippy::unnecessary_wraps)]
+pub fn entries() -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for_each_adapter(|adapter| {
         let (v4, v6) = indexes(adapter);
@@ -48,7 +53,7 @@ pub fn entries() -> Vec<Entry> {
             }
         }
     });
-    entries
+    Ok(entries)
 }
 
 /// The index of the adapter that people call `name`, such as "Wi-Fi".

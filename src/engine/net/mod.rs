@@ -21,6 +21,7 @@ use super::interface;
 use super::timestamp::{self, SendStamps};
 use crate::association::Port;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::bug;
 
 /// The group of all PTP messages but the peer delay ones, IPv4 (IEEE 1588-2019, annex C).
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 129);
@@ -141,6 +142,9 @@ impl Endpoint {
 
     /// Lets go of a dead socket without closing its number, which may be somebody else's by now.
     pub fn forget(self) {
+        if bug("strangers-closed") {
+            return;
+        }
         #[cfg(unix)]
         super::forks::closing(std::os::fd::AsRawFd::as_raw_fd(&self.socket));
         std::mem::forget(self);
@@ -204,7 +208,12 @@ fn bind_all(spec: &PairSpec) -> Result<Vec<Endpoint>> {
                 Err(error) if spec.local.is_none() && address.ip.is_ipv6() && system::is_absent(&error) => {
                     log::debug!("no IPv6 on this host: {error}");
                 }
-                Err(error) => return Err(bind_error(at, port, &error)),
+                Err(error) => {
+                    if bug("descriptor-leak") {
+                        std::mem::forget(endpoints);
+                    }
+                    return Err(bind_error(at, port, &error));
+                }
             }
         }
     }
@@ -300,6 +309,12 @@ pub fn way_to(receiver: Address) -> Option<Address> {
     Some(Address { ip, ..receiver })
 }
 
+/// Whether there is a descriptor for asking the system for ways and interfaces.
+pub fn can_ask() -> bool {
+    let refused = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).err();
+    bug("routes-forgotten") || !refused.is_some_and(|error| lacks_descriptors(&error))
+}
+
 /// Binds a socket. `shared` only for multicast groups: beside a running PTP program the bind of a unicast address must
 /// fail, or both would get half of the packets.
 fn bind(at: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -363,6 +378,7 @@ fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
              hand over bound sockets."
         }
         ErrorKind::AddressInUse => system::IN_USE_REMEDY,
+        _ if lacks_descriptors(error) => "Raise the limit of open files, or close some.",
         _ => "Check that the address is one of this host's and that the network is up.",
     };
     Error {
@@ -370,6 +386,18 @@ fn bind_error(at: SocketAddr, port: Port, error: &io::Error) -> Error {
         os_error: error.raw_os_error().unwrap_or(0),
         message: format!("Could not bind UDP {at} ({messages}): {error}. {remedy}"),
     }
+}
+
+/// Whether this process or its host has no descriptors left.
+#[cfg(unix)]
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// No such limit is known here.
+#[cfg(not(unix))]
+pub fn lacks_descriptors(_: &io::Error) -> bool {
+    false
 }
 
 #[cfg(test)]

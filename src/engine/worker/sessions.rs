@@ -12,6 +12,7 @@ use super::super::{interface, SessionId, SessionSpec, Waited};
 use super::{LinkId, Worker};
 use crate::association::{self, Association};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted::bug;
 use crate::time::LocalTime;
 
 impl Worker<'_> {
@@ -37,8 +38,12 @@ impl Worker<'_> {
                 return Err(error);
             }
         };
-        for way in spec.peers.iter().filter_map(|peer| net::way_to(*peer)) {
-            self.pairs.join(pair, way);
+        for peer in &spec.peers {
+            match net::way_to(*peer) {
+                Some(way) => self.pairs.join(pair, way),
+                // Looked up once more; without a descriptor to ask by, as soon as there is one.
+                None => self.routes_changed = true,
+            }
         }
         let link_id = match shared {
             Some(link_id) => {
@@ -183,6 +188,9 @@ impl Worker<'_> {
             let mut session = link.sessions.swap_remove(at);
             let mine = session.timeline(&timeline, &self.clocks);
             session.tell(Event::Stopped, &mine);
+            if bug("memory-leak") {
+                std::mem::forget(session);
+            }
         }
         if link.sessions.is_empty() {
             let peers: HashSet<Address> = link.peers.iter().copied().collect();
