@@ -10,19 +10,18 @@ pub use linux::{attach, detach, dropped};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use portable::{attach, detach, dropped};
 
-/// Addresses that a program can hold: nine instructions for each IPv6 one, twice over while one program replaces
-/// another, in the 20 KiB that older kernels have for it (net.core.optmem_max).
-pub const MOST_ADDRESSES: usize = 100;
-
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
-    use super::MOST_ADDRESSES;
     use crate::engine::timestamp::set_option;
     use libc::{sock_filter, BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
     use std::io;
     use std::mem::size_of_val;
     use std::net::IpAddr;
     use std::os::fd::AsRawFd;
+
+    /// Addresses that a program can hold: nine instructions for each IPv6 one, twice over while one program replaces
+    /// another, in the 20 KiB that older kernels have for it (net.core.optmem_max).
+    const MOST_ADDRESSES: usize = 100;
 
     /// Where the network header begins for a program (linux/filter.h: SKF_NET_OFF): a socket's begins at UDP.
     const NETWORK_HEADER: u32 = -0x10_0000_i32 as u32;
