@@ -36,6 +36,12 @@ const FOLLOW_UP_LAG: Span = Span::from_millis(500);
 /// true one's Follow_Up would contradict one that was made up. A handover is seen a Sync interval later for it.
 const RENAMED_FOR: Span = Span::from_millis(75);
 
+/// Pairs that are kept meanwhile, to be measured with: no more fit into that time, unless they come in a bunch.
+pub(super) const RENAMED_MOST: usize = 4;
+
+/// No such pairs.
+const NONE: [Option<Pair>; RENAMED_MOST] = [None; RENAMED_MOST];
+
 /// Announces taken from the clock that is listened to: four times the fastest rate known (250 ms, field guide 3.1), and
 /// two seconds of that at once. Each can turn our role, which costs five messages.
 pub(super) const ANNOUNCES: Rate = Rate { interval: Span::from_millis(62), burst: 32 };
@@ -95,7 +101,7 @@ impl Association {
             followed_up_grandmaster: None,
             grandmaster: identity.clock,
             handover: None,
-            renamed: None,
+            renamed: NONE,
             newest: None,
         });
         self.pairing.clear();
@@ -163,7 +169,18 @@ impl Association {
         self.on_pair(pair, peer, now)
     }
 
+    /// Which of several Syncs with one id is meant: the first, and the others are copies that took longer, unless that
+    /// one arrived before it left; then it was made up.
+    fn sync_meant(&self, pair: Pair) -> Pair {
+        let early = self.estimator.line().filter(|line| line.trusted).is_some_and(|line| {
+            let ahead = pair.left.since(line.remote_at(pair.first_arrived)).nanos();
+            ahead > i64::try_from(line.error_at(pair.first_arrived)).unwrap_or(i64::MAX)
+        });
+        Pair { arrived: if early { pair.arrived } else { pair.first_arrived }, ..pair }
+    }
+
     fn on_pair(&mut self, pair: Option<Pair>, peer: u8, now: LocalTime) -> Result<(), Refusal> {
+        let pair = pair.map(|pair| self.sync_meant(pair));
         let (Some(pair), Some(master)) = (pair, &mut self.master) else {
             return Ok(());
         };
@@ -266,7 +283,7 @@ impl Association {
             return;
         }
         // A step from before the first pair that names this clock was another one.
-        let told = master.renamed.is_some_and(|first| first.timeline == Some(clock));
+        let told = master.renamed[0].is_some_and(|first| first.timeline == Some(clock));
         let stepped = !told && self.stepped.is_some_and(|stepped| now.since(stepped) < ANNOUNCE_LAG);
         if stepped || before.is_none() {
             // The step that came with the handover has been counted; or pairs came before the first Announce, and what
@@ -289,27 +306,33 @@ impl Association {
         let Some(master) = &mut self.master else { return false };
         match pair.timeline {
             Some(clock) if master.followed_up_grandmaster != Some(clock) => {
-                let first = master.renamed.filter(|first| first.timeline == pair.timeline);
+                let same = |first: &Pair| first.timeline == pair.timeline;
+                let held = if master.renamed[0].as_ref().is_some_and(same) { master.renamed } else { NONE };
                 let again = |first: Pair| {
                     first.sequence != pair.sequence && pair.arrived.since(first.arrived) >= RENAMED_FOR
                 };
-                let believed = first.is_some_and(again) || crate::planted::bug("renamed-at-once");
+                let believed = held[0].is_some_and(again) || crate::planted::bug("renamed-at-once");
                 // Where anchors are out already, a single Follow_Up voids none of them.
                 if self.claimed && self.role == Role::Following && master.grandmaster != clock && !believed {
-                    master.renamed = first.or(Some(*pair));
+                    master.renamed = held;
+                    if let Some(free) = master.renamed.iter_mut().find(|held| held.is_none()) {
+                        *free = Some(*pair);
+                    }
                     return false;
                 }
                 master.followed_up_grandmaster = Some(clock);
-                (master.handover, master.renamed) = (None, None);
+                (master.handover, master.renamed) = (None, NONE);
                 self.grandmaster_is(clock);
-                if let Some(first) = first {
-                    self.estimator.pair(SyncPair { local: first.arrived, remote: first.left }, now);
+                for held in held.into_iter().flatten().filter(|held| held.sequence != pair.sequence) {
+                    self.estimator.pair(SyncPair { local: held.arrived, remote: held.left }, now);
                 }
             }
             named => {
                 if named.is_some() {
                     // Not by one that was overtaken.
-                    master.renamed.take_if(|first| pair.arrived >= first.arrived);
+                    if master.renamed[0].is_some_and(|first| pair.arrived >= first.arrived) {
+                        master.renamed = NONE;
+                    }
                 }
                 if let Some((clock, _)) =
                     master.handover.take_if(|(_, since)| now.since(*since) >= FOLLOW_UP_LAG)

@@ -198,8 +198,8 @@ struct Master {
     grandmaster: ClockIdentity,
     /// A grandmaster that its Announce named, and when, while its Follow_Ups still name another.
     handover: Option<(ClockIdentity, LocalTime)>,
-    /// The first pair of those whose Follow_Ups name another grandmaster.
-    renamed: Option<Pair>,
+    /// The first pairs of those whose Follow_Ups name another grandmaster.
+    renamed: [Option<Pair>; following::RENAMED_MOST],
     /// Arrival of the newest Sync that found its Follow_Up.
     newest: Option<LocalTime>,
 }

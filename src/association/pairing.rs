@@ -25,8 +25,10 @@ const AHEAD: u16 = 64;
 pub struct Pair {
     /// Shared by both.
     pub sequence: u16,
-    /// When the Sync arrived.
+    /// When the Sync arrived; of several with its id, the latest before the Follow_Up.
     pub arrived: LocalTime,
+    /// When the first of those arrived.
+    pub first_arrived: LocalTime,
     /// When the Sync left: preciseOriginTimestamp plus both correction fields (field guide 1.2).
     pub left: PtpTime,
     /// Whose timeline it is, where the Follow_Up says so (Apple clock TLV).
@@ -60,6 +62,8 @@ pub struct Sync {
 #[derive(Clone, Copy, Debug)]
 struct Half {
     sync: Sync,
+    /// When the first Sync arrived that is like this one.
+    first_arrived: LocalTime,
     /// When it came in.
     since: LocalTime,
     /// The Follow_Up that was paired with it, of use or not.
@@ -97,12 +101,15 @@ impl Pairing {
 
     /// Takes a Sync.
     ///
-    /// Of several with one id from one address the latest is meant, until a Follow_Up was of use: one that was made up
-    /// comes earlier than the true one by anything, the true one's copy later by next to nothing.
+    /// Of several with one id from one address the latest is meant, until a Follow_Up was of use, for one that was made up
+    /// comes before the true one; or the first, if the later ones are its copies, which the caller can tell.
     pub fn sync(&mut self, sync: Sync, now: LocalTime) -> Result<Option<Pair>, Refusal> {
         self.expire(now);
         if let Some(half) = self.half(sync.sequence, now) {
             if !half.done && half.sync.peer == sync.peer {
+                if half.sync.correction != sync.correction {
+                    half.first_arrived = sync.arrived;
+                }
                 half.sync = sync;
             }
             // Either this one or the one before it is refused.
@@ -112,10 +119,8 @@ impl Pairing {
         // Below SLOTS by the remainder, which tells the compiler so.
         let slot = &mut self.slots[self.next % SLOTS];
         self.next = (self.next + 1) % SLOTS;
-        if slot
-            .replace(Half { sync, since: now, follow_up: None, done: false })
-            .is_some_and(|half| !half.done)
-        {
+        let fresh = Half { sync, first_arrived: sync.arrived, since: now, follow_up: None, done: false };
+        if slot.replace(fresh).is_some_and(|half| !half.done) {
             self.unmatched = self.unmatched.saturating_add(1);
         }
         let early =
@@ -222,7 +227,8 @@ impl Half {
             PtpTime::from_wire(follow_up.precise_origin, &[self.sync.correction, follow_up.correction])
                 .ok_or(Refusal::Timestamp)?;
         let Sync { sequence, arrived, .. } = self.sync;
-        Ok(Pair { sequence, arrived, left, timeline: follow_up.timeline })
+        let first_arrived = self.first_arrived.min(arrived);
+        Ok(Pair { sequence, arrived, first_arrived, left, timeline: follow_up.timeline })
     }
 }
 
@@ -282,6 +288,7 @@ mod tests {
         let expected = Pair {
             sequence: 7,
             arrived: at(1),
+            first_arrived: at(1),
             left: PtpTime::from_nanos(100_000_000_042).unwrap(),
             timeline: Some(ClockIdentity(9)),
         };
@@ -368,12 +375,12 @@ mod tests {
     fn syncs_made_up_ahead_of_the_true_one_give_way_to_it() {
         let mut pairing = Pairing::default();
         paired(&mut pairing, 7, 0);
-        for sequence in 8..8 + AHEAD {
+        for sequence in 8..16 {
             let _ = sync(&mut pairing, sequence, 3);
         }
         let _ = sync(&mut pairing, 8, 125);
         let pair = follows(&mut pairing, 8, 0, 126).unwrap().unwrap();
-        assert_eq!(pair.arrived, at(125));
+        assert_eq!((pair.first_arrived, pair.arrived), (at(3), at(125)));
         // Not those of another address of the receiver: there the first one counts (field guide 1.11).
         pairing.used(8, at(126));
         let _ = sync(&mut pairing, 9, 250);
