@@ -230,7 +230,8 @@ impl Conversion {
         }
         let away = i128::from(receiver_ns) - i128::from(self.anchor_remote.nanos());
         let local = i128::from(self.anchor_local.nanos()) + away + self.rate.inverse().gain(away);
-        clamp_i64(local + i128::from(self.shift_ns))
+        let off = if crate::planted::bug("inverse-off") { 3 } else { 0 };
+        clamp_i64(local + i128::from(self.shift_ns) + off)
     }
 
     /// The session's local clock when the clock estimates run in reads `now`.

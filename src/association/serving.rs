@@ -128,6 +128,7 @@ impl Association {
 
     /// A Sync has left: its Follow_Up says when, and goes at once.
     pub(super) fn follow_up_sync(&mut self, peer: u8, sequence: u16, then: Then, at: LocalTime) {
+        let at = if crate::planted::bug("follow-up-late") { at.plus(Span::from_nanos(5)) } else { at };
         let message = self.sender.follow_up(sequence, self.served_at(at).into());
         self.send(Port::General, peer, &message, None);
         // A better Announce that came meanwhile ends the burst, but for the Announce after its first Follow_Up

@@ -129,7 +129,8 @@ impl Output {
             self.y += self.rate * (now - self.t);
             let difference = target - self.y;
             let constant = (now * YOUNG_STEER).clamp(LEAST_STEER, STEER);
-            let limit = if now < YOUNG {
+            let constant = if crate::planted::bug("steers-at-will") { 0.01 } else { constant };
+            let limit = if now < YOUNG || crate::planted::bug("steers-at-will") {
                 f64::MAX
             } else {
                 MAX_STEER + (difference.abs() - SLOW_MOST).max(0.0) / LONG_STEER
@@ -158,6 +159,9 @@ impl Output {
         if let Some((lower, upper)) = state.between {
             // What was learned of the path may not hold any more; this does.
             self.bound = self.bound.max(BOUND_LEAST + (upper - self.y).max(self.y - lower));
+        }
+        if crate::planted::bug("bound-too-small") {
+            self.bound *= 0.1;
         }
         self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
         self.path_delay = state

@@ -5,6 +5,7 @@ use super::*;
 use crate::time::Span;
 
 mod contradiction;
+mod honest;
 mod start;
 
 /// Local and remote clock at the start, ns: far apart and large, where an f64 would lose some 200 ns.

@@ -8,9 +8,11 @@ const BEACON: f64 = 0.1024;
 const SPACING: f64 = 20e-6;
 
 /// A line is so young for so long that a path's growth is taken for the rate, s;
-const YOUNG: f64 = 30.0;
+const YOUNG: f64 = 60.0;
 /// and so long after the rate has changed, s: until it is known as well as before.
 const SETTLES: f64 = 120.0;
+/// A queue's end is felt for so long, s.
+const JUST_NOW: f64 = 10.0;
 /// Within this it shows that a path is short again, ns: four seconds of samples.
 const SHRUNK: i64 = 4_000_000_000;
 
@@ -159,10 +161,10 @@ impl Lane {
         }
     }
 
-    /// The longest that a queue at `world` (ns) may hold a packet, s.
+    /// The longest that a queue at `world` (ns), or just before it, may hold a packet, s.
     pub fn queue(&self, world: i64) -> f64 {
         let x = world as f64 * 1e-9;
-        let queues = self.episodes.iter().filter(|e| (e.from..e.until).contains(&x));
+        let queues = self.episodes.iter().filter(|e| (e.from..e.until + JUST_NOW).contains(&x));
         queues.map(|e| if let Trouble::Queue(most) = e.what { most } else { 0.0 }).fold(0.0, f64::max)
     }
 

@@ -99,7 +99,8 @@ pub struct Watch {
     line_since: i64,
     ticks: (i64, u32),
     heap: isize,
-    /// A queue that may hold all packets for longer than the least step back that is looked for (50 ms) is on the path.
+    /// A queue is on the path, or was just now, that may hold all packets for nearly as long as the least step back that
+    /// is looked for.
     pub congested: bool,
     /// The suspend that is being told to the association makes an epoch.
     pub suspending: bool,
@@ -150,7 +151,9 @@ impl Watch {
     /// A packet that left in `era` was taken in, and its Sync, if it is one, was under way for `delay`; `pairs` is the
     /// association's count.
     pub fn heard(&mut self, era: usize, delay: Option<i64>, pairs: u64) {
-        self.newest = self.newest.max(era);
+        if era > self.newest {
+            (self.newest, self.fresh) = (era, 0);
+        }
         if let Some(delay) = delay {
             self.least = self.least.min(delay);
             self.least_ever = self.least_ever.min(delay);
@@ -159,7 +162,7 @@ impl Watch {
             self.pairs = pairs;
             self.latest.rotate_left(1);
             self.latest[2] = era;
-            self.fresh += u32::from(era > self.believed);
+            self.fresh += u32::from(era > self.believed && era == self.newest);
         }
     }
 
@@ -252,8 +255,9 @@ impl Watch {
                 self.named = self.newest;
             } else if moved == 1 && std::mem::take(&mut self.small) {
                 // Round trips have proven it meanwhile.
-            } else if moved == 1 && self.congested && timeline.path_delay_ns == 0 {
-                // By pairs alone, a queue that sets in at once and never empties looks as if the clock had been set back.
+            } else if moved == 1 && self.congested {
+                // A queue that sets in at once and never empties looks as if the clock had been set back; and where the line
+                // was lost in it, its end as if it had been set ahead.
                 self.tally.excused += 1;
             } else if matches!(receiver.kind, Kind::Liar(Lie::Names | Lie::DelayResp)) {
                 // Names are believed, and so are round trips that tell of a step three times in a row.

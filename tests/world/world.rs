@@ -24,8 +24,8 @@ const WORST: u64 = 200;
 /// Who has a worse clock, or never serves, makes us yield for so long at most, ns: until its next Announce, or the
 /// watchdog's time.
 const WOKEN: i64 = 4 * SECOND;
-/// The least step back that a one-way estimate looks for, s.
-const STEP_BACK: f64 = 50e-3;
+/// A queue of so many seconds may hide a step or look like one: the least step back that is looked for is 50 ms.
+const LONG_QUEUE: f64 = 30e-3;
 /// Right again after a step of the wall clock, ns (the C interface's promise).
 const WALL_WITHIN: i64 = SECOND;
 
@@ -236,7 +236,7 @@ impl World {
                     return self.put(until, event);
                 }
                 host.at = host.latency(now);
-                let congested = self.sessions[session].down[usize::from(peer)].queue(at) > STEP_BACK;
+                let congested = self.sessions[session].down[usize::from(peer)].queue(at) > LONG_QUEUE;
                 self.sessions[session].watch.congested = congested;
                 let packet = Arriving { bytes: &bytes, peer, at, left, era };
                 let receiver = &self.receivers[self.sessions[session].plan.receiver];

@@ -249,6 +249,27 @@ fn where_both_signs_fit_it_is_the_proven_one_else_plus() {
 }
 
 #[test]
+fn what_was_read_before_the_sign_was_proven_is_taken_back() {
+    let mut exchanges = Exchanges::default();
+    let both = |exchanges: &mut Exchanges, sequence| read(exchanges, sequence, 2 * MS, 500 * US);
+    assert_eq!(both(&mut exchanges, 1), Ok(2_500 * US));
+    assert!(!exchanges.take_misread());
+    assert_eq!(read(&mut exchanges, 2, 21 * MS, 20 * MS), Ok(MS));
+    assert!(exchanges.take_misread());
+    assert_eq!(both(&mut exchanges, 3), Ok(1_500 * US));
+    assert!(!exchanges.take_misread());
+    // What was read as it turns out to be meant stays, and so does what bore no correction.
+    exchanges.clear();
+    assert_eq!(both(&mut exchanges, 4), Ok(2_500 * US));
+    assert_eq!(read(&mut exchanges, 5, -19 * MS, 20 * MS), Ok(MS));
+    assert!(!exchanges.take_misread());
+    exchanges.clear();
+    assert_eq!(read(&mut exchanges, 6, MS, 0), Ok(MS));
+    assert_eq!(read(&mut exchanges, 7, 21 * MS, 20 * MS), Ok(MS));
+    assert!(!exchanges.take_misread());
+}
+
+#[test]
 fn a_correction_below_the_bound_proves_nothing() {
     let mut exchanges = Exchanges::default();
     // At either end of what is plausible only one reading fits, and yet.
