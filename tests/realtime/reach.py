@@ -52,7 +52,8 @@ def main() -> int:
     library, wanted = sys.argv[1], sys.argv[2:]
     filled, (code, names) = slots(library), functions(library)
     called = {address: name for name, address in names.items()}
-    worst, outside = 0, set()
+    outside: set[str] = set()
+    forbidden: set[str] = set()
     for function in wanted:
         waiting, seen = [(names[function], function)], {names[function]}
         while waiting:
@@ -79,12 +80,15 @@ def main() -> int:
                 elif target in ALLOWED:
                     outside.add(target)
                 else:
-                    what = "a function through a pointer" if target == "?" else target
-                    print(f"can reach {what}: {path}")
-                    worst = 1
-    if not worst:
-        print(f"{len(wanted)} calls reach nothing but {', '.join(sorted(outside))}")
-    return worst
+                    what = "a pointer" if target == "?" else target
+                    if what not in forbidden:
+                        print(f"{what}: {path}")
+                    forbidden.add(what)
+    if forbidden:
+        print(f"a realtime-safe call can reach {', '.join(sorted(forbidden))}")
+        return 1
+    print(f"{len(wanted)} calls reach nothing but {', '.join(sorted(outside))}")
+    return 0
 
 
 sys.exit(main())
