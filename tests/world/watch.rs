@@ -332,7 +332,7 @@ impl Watch {
     /// Whether an error is one of those that nothing on this side can show:
     ///
     /// - By pairs alone, a path that grows by no more than crystals may do meanwhile, or while the rate is not known yet
-    ///   or changes itself, looks as if the clock did. `grown` is by how much the path is longer than the least since the
+    ///   or changes itself, or within minutes, looks as if the clock did. `grown` is by how much the path is longer than the least since the
     ///   line began, and whether it began to grow at such a time.
     /// - In holdover, a crystal whose temperature changes. `warmed` is by how much its rate has, in ns/s.
     pub fn excused(
