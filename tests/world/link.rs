@@ -195,7 +195,12 @@ impl Lane {
             let x = world as f64 * 1e-9;
             matches!(e.what, Trouble::Roaming(_)) && (e.from..e.until + 5.0).contains(&x)
         };
-        let early = self.episodes.iter().any(|e| (growing(e) && begins(e)) || slow(e));
+        // Nor is one that was seen known any more once the rate has changed.
+        let hidden = |e: &Episode| {
+            let x = world as f64 * 1e-9;
+            (e.from..e.until + 5.0).contains(&x) && changes.iter().any(|change| (e.from..x).contains(change))
+        };
+        let early = self.episodes.iter().any(|e| (growing(e) && (begins(e) || hidden(e))) || slow(e));
         (((longest - least) * 1e9) as i64, early)
     }
 

@@ -140,6 +140,8 @@ impl Plan {
 /// A time in which the receiver's timeline was one and the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Era {
+    /// When it began, in the world's time.
+    pub since: i64,
     /// How the clock ran against its crystal.
     pub segment: Segment,
 }
@@ -206,7 +208,7 @@ impl Receiver {
                 crystal.read(0),
             );
         }
-        let eras = vec![Era { segment: core.segment() }];
+        let eras = vec![Era { since: 0, segment: core.segment() }];
         Self {
             kind: plan.kind,
             core,
@@ -231,7 +233,7 @@ impl Receiver {
         let before = self.core.segment().epoch;
         self.core.apply(command, self.crystal.read(world));
         if self.core.segment().epoch != before {
-            self.eras.push(Era { segment: self.core.segment() });
+            self.eras.push(Era { since: world, segment: self.core.segment() });
         }
         self.deadline = world;
     }
@@ -252,7 +254,7 @@ impl Receiver {
             // As it says, another timeline; its time is the same.
             if self.eras[self.eras.len() - 1].segment.grandmaster != grandmaster {
                 let segment = Segment { grandmaster, ..self.core.segment() };
-                self.eras.push(Era { segment });
+                self.eras.push(Era { since: world, segment });
             }
         }
         loop {
