@@ -192,9 +192,13 @@ impl Association {
 
     /// Brings state, grandmaster and the changes told of them up to date with what happened.
     pub(super) fn refresh(&mut self, now: LocalTime) {
-        self.sync_state = self.state_at(now);
+        let state = self.state_at(now);
+        let before = std::mem::replace(&mut self.sync_state, state);
         if self.sync_state == SyncState::Locked {
             self.has_locked = true;
+        }
+        if before != SyncState::Holdover && self.sync_state == SyncState::Holdover {
+            self.estimator.coast(now);
         }
         let grandmaster = match (self.role, self.master) {
             (Role::Leading, _) => self.config.identity.clock,

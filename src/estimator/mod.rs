@@ -151,6 +151,13 @@ impl Estimator {
         }
     }
 
+    /// Nothing has been heard for a while: the line runs on as measured, and is steered no more.
+    pub fn coast(&mut self, now: LocalTime) {
+        if let Some(track) = &mut self.track {
+            track.coast(now);
+        }
+    }
+
     /// The published line; `None` before the first pair.
     pub fn line(&self) -> Option<Line> {
         self.track.as_ref().map(Track::line)

@@ -90,6 +90,8 @@ pub(super) struct Output {
     /// The part of the bound that no sample's contradiction is behind.
     calm: f64,
     growth: f64,
+    /// The part of the growth that the steering has, ns/s.
+    steer: f64,
     path_delay: Option<f64>,
     trusted: bool,
     /// Pairs behind the line, and how many there must be before it may jump no more.
@@ -107,6 +109,7 @@ impl Output {
             bound: 0.0,
             calm: 0.0,
             growth: 0.0,
+            steer: 0.0,
             path_delay: None,
             trusted: false,
             pairs: 0,
@@ -163,11 +166,24 @@ impl Output {
         if crate::planted::bug("bound-too-small") {
             self.bound *= 0.1;
         }
-        self.growth = steer.abs() + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
+        self.steer = steer.abs();
+        self.growth = self.steer + BOUND_SIGMA * state.rate_sigma + state.rate_doubt + BOUND_WANDER;
         self.path_delay = state
             .gap
             .filter(|_| state.exchanges >= TRUST_EXCHANGES)
             .map(|g| (0.5 * g.max(state.round)).max(LEAST_PATH));
+    }
+
+    /// Nothing is heard any more. The steering was for the time until the next sample: kept up for longer, it would take
+    /// the line beyond where it was to go. The line runs on at the measured rate.
+    pub fn coast(&mut self, now: f64) {
+        let gone = (now - self.t).max(0.0);
+        self.t += gone;
+        self.y += self.rate * gone;
+        self.bound += self.growth * gone;
+        self.growth -= self.steer;
+        self.steer = 0.0;
+        self.rate = self.skew.clamp(-MAX_RATE, MAX_RATE);
     }
 
     /// What the line may be wrong by while nothing contradicts it, ns.
@@ -238,6 +254,24 @@ mod tests {
         output.set_free();
         output.follow(state(40.0, 5e6, 7));
         assert_eq!((output.y, output.rate), (5e6, 10e3));
+    }
+
+    #[test]
+    fn steering_ends_when_nothing_is_heard() {
+        let mut output = Output::new();
+        output.follow(state(39.0, 0.0, 4));
+        output.follow(state(40.0, 3e6, 5));
+        let (steered, before) = (output.rate, output.bound);
+        assert!(steered > 10e3 + MAX_STEER);
+        let (y, growth) = (output.y, output.growth);
+        output.coast(41.0);
+        // No jump: where readers of the line before are by then, at the measured rate from there on.
+        assert_eq!((output.t, output.y, output.rate), (41.0, y + steered, 10e3));
+        assert_eq!(output.bound, before + growth);
+        assert!((output.growth - (growth - (steered - 10e3))).abs() < 1e-6);
+        let once = (output.y, output.rate, output.bound, output.growth);
+        output.coast(41.0);
+        assert_eq!((output.y, output.rate, output.bound, output.growth), once);
     }
 
     #[test]

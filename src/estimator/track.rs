@@ -555,6 +555,11 @@ impl Track {
         (self.up.seen >= GAP_EXCHANGES).then(|| (top(&self.down, rate), -top(&self.up, -rate)))
     }
 
+    /// Nothing has been heard for a while: ends the steering.
+    pub fn coast(&mut self, now: LocalTime) {
+        self.output.coast(self.elapsed(now) as f64 * 1e-9);
+    }
+
     pub fn line(&self) -> Line {
         self.output.line(self.local0, self.remote0)
     }

@@ -330,7 +330,8 @@ impl Watch {
         let steered = new.rate.ratio_minus_one() - timeline.skew;
         let beyond = (timeline.error_ns as f64 - STEER_BEYOND_NS).max(0.0) * 1e-9;
         let limit = STEER + beyond / STEER_WITHIN_S + 1e-12;
-        let grown_up = now.nanos() - self.synchronized_since > YOUNG;
+        // What was published when the line was young stands until the next sample.
+        let grown_up = new.anchor_local.nanos() - self.synchronized_since > YOUNG;
         if new.role == Role::Following && grown_up && steered.abs() > limit {
             self.wrong(world, format!("steered by {:.3} ppm, at most {:.3}", steered * 1e6, limit * 1e6));
         }

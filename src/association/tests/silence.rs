@@ -162,3 +162,20 @@ fn one_that_locked_and_never_came_to_lead_keeps_its_role_past_the_watchdog() {
     world.run(60 * SECOND);
     assert!(world.roles_told().contains(&(Role::Following, Role::Listening)));
 }
+
+#[test]
+fn a_line_that_was_being_steered_runs_straight_in_holdover() {
+    let mut world = World::new(RolePolicy::Auto);
+    world.serve_and_announce(20 * SECOND);
+    // A small step is no epoch: the line is steered to where the samples are.
+    world.receiver.offset += 5 * MS;
+    world.serve(2 * SECOND);
+    let steering = |world: &World| {
+        let timeline = world.association.timeline(at(world.now));
+        (timeline.conversion.rate.ratio_minus_one() - timeline.skew).abs()
+    };
+    assert!(steering(&world) > 10e-6);
+    world.run(5 * SECOND);
+    assert_eq!(world.state(), (Role::Following, SyncState::Holdover));
+    assert!(steering(&world) < 1e-9);
+}
