@@ -33,7 +33,8 @@ while IFS='|' read -r name expected command; do
         echo "SKIP control $name: $(grep -m1 '^SKIP' "$log")"
     else
         echo "FAIL control $name: failed, but does not say '$expected':"
-        tail -n 15 "$log"
+        # Indented: these are not lines of this stage.
+        tail -n 15 "$log" | sed 's/^/    /'
         worst=1
     fi
 done <tests/controls.txt
