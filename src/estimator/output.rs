@@ -124,8 +124,9 @@ impl Output {
 
     /// Takes the line on to `state.now`, steering towards its target.
     pub fn follow(&mut self, state: State) {
-        let now = state.now.max(self.t);
-        let target = state.target + state.rate * (now - state.now);
+        // A little before `self.t` where a deadline was kept early: readers are on the line of before, so that is where the
+        // new one begins.
+        let State { now, target, .. } = state;
         let mut steer = 0.0;
         if self.pairs >= self.free && !crate::planted::bug("association-line-jumps") {
             // Once trusted it moves by no jumps.
