@@ -53,6 +53,9 @@ fn random_worlds(part: u64) {
     }
     println!("{tally}");
     complain("", &wrong);
+    if number("WORLD_SEED").is_some() {
+        return;
+    }
     // All worlds together are to be better than the worst may be, and what is excused is to be rare.
     assert!(tally.outside * 10_000 <= tally.samples, "{tally}");
     assert!(tally.excused * 500 <= tally.samples, "{tally}");
