@@ -7,8 +7,6 @@ use ptpbmca::timeline::{Role, SyncState, Timeline};
 
 /// A jump of the published line beyond this is one, ns: line and reading are rounded to a nanosecond each.
 const JUMP: i64 = 2;
-/// By how much the worker may keep a deadline early, ns.
-const EARLY: f64 = 250e3;
 /// Steering of a line that is no longer young (estimator, output): 50 ppm, and what brings home in 3 s the part of its
 /// distance beyond 350 us. The distance is part of the bound.
 const STEER: f64 = 50e-6;
@@ -326,11 +324,7 @@ impl Watch {
             return;
         }
         let jump = new.receiver_time(now.nanos()) as i64 - old.receiver_time(now.nanos()) as i64;
-        // The steering ends with a deadline, and those are kept a little early: the lines meet when it is due.
-        let turned = (new.rate.ratio_minus_one() - old.rate.ratio_minus_one()).abs();
-        let held = old.sync_state != new.sync_state && new.sync_state == SyncState::Holdover;
-        let early = if held { (turned * EARLY).ceil() as i64 } else { 0 };
-        if jump.abs() > JUMP + early {
+        if jump.abs() > JUMP {
             self.wrong(world, format!("the line jumps by {jump} ns in epoch {}", new.epoch));
         }
         let steered = new.rate.ratio_minus_one() - timeline.skew;
@@ -346,8 +340,8 @@ impl Watch {
     /// Whether an error is one of those that nothing on this side can show:
     ///
     /// - By pairs alone, a path that grows by no more than crystals may do meanwhile, or while the rate is not known yet
-    ///   or changes itself, or within minutes, looks as if the clock did. `grown` is by how much the path is longer than the least since the
-    ///   line began, and whether it began to grow at such a time.
+    ///   or changes itself, or within minutes, looks as if the clock did. `grown` is by how much the path is longer than
+    ///   the least since the line began, and whether it began to grow at such a time.
     /// - In holdover, a crystal whose temperature changes. `warmed` is by how much its rate has, in ns/s.
     pub fn excused(
         &self,
