@@ -113,8 +113,9 @@ pub(super) struct Track {
     /// Samples in a row that lie where only a step puts them.
     pending: [(LocalTime, PtpTime); STEP_SAMPLES],
     pending_len: usize,
-    /// When the first of them came.
+    /// When the first of them came, and between what all of them lie, ns.
     pending_since: LocalTime,
+    pending_between: (f64, f64),
     /// Since when all samples have been too late to be an accident: meanwhile the line coasts.
     hold: Option<f64>,
     /// How many of them the delays were learned from.
@@ -149,6 +150,7 @@ impl Track {
             pending: [(local, remote); STEP_SAMPLES],
             pending_len: 0,
             pending_since: local,
+            pending_between: (0.0, 0.0),
             hold: None,
             hold_own: 0,
             hold_gap: 0.0,
@@ -258,17 +260,22 @@ impl Track {
 
     /// A sample where no network can put it: three in a row are a step.
     fn far_sample(&mut self, local: LocalTime, remote: PtpTime, r: f64, now: LocalTime) -> Verdict {
-        if self.pending_len == 0 {
-            self.pending_since = local;
+        // All of a run agree, not only the last of it: packets made up with one and the same time drift apart.
+        let y = self.point(local, remote).y;
+        let (low, high) = self.pending_between;
+        self.pending_between = (low.min(y), high.max(y));
+        if self.pending_len == 0
+            || (self.pending_between.1 - self.pending_between.0 >= STEP_SPREAD
+                && !crate::planted::bug("step-run-unlike"))
+        {
+            (self.pending_len, self.pending_since, self.pending_between) = (0, local, (y, y));
         }
         self.pending.rotate_left(1);
         self.pending[STEP_SAMPLES - 1] = (local, remote);
         self.pending_len = (self.pending_len + 1).min(STEP_SAMPLES);
-        let ys = self.pending.map(|(local, remote)| self.point(local, remote).y);
-        let spread = ys.into_iter().fold(f64::MIN, f64::max) - ys.into_iter().fold(f64::MAX, f64::min);
         let lasts = local.since(self.pending_since).nanos() as f64 * 1e-9 >= STEP_LASTS
             || crate::planted::bug("step-at-once");
-        if self.pending_len == STEP_SAMPLES && spread < STEP_SPREAD && lasts {
+        if self.pending_len == STEP_SAMPLES && lasts {
             return Verdict::Step(self.restart(self.pending));
         }
         // The line may be wrong by as much as this, and by the delay of the sample itself.

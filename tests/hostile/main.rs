@@ -79,6 +79,9 @@ fn main() -> ExitCode {
                 Err(why) => {
                     println!("FAIL {name}: {why}");
                     failed = true;
+                    // The next one is judged by itself.
+                    scene.until_locked();
+                    std::thread::sleep(spans.settle + spans.calm);
                 }
             }
         }

@@ -102,6 +102,26 @@ fn one_follow_up_that_names_another_clock_voids_nothing() {
 }
 
 #[test]
+fn pairs_of_one_time_while_the_receivers_are_lost_are_no_step() {
+    let mut world = World::locked(RolePolicy::Auto);
+    let mut forged = world.receiver.clone();
+    forged.offset += 7 * SECOND;
+    let follow_up = forged.follow_up(world.now);
+    // So close together that any three of them look alike.
+    for ahead in 1..16 {
+        world.run(40 * MS);
+        forged.sync_sequence = world.receiver.sync_sequence.wrapping_add(ahead);
+        let mut follow_up = follow_up;
+        follow_up.header.sequence_id = forged.sync_sequence;
+        world.hear(&forged.sync());
+        world.hear(&follow_up);
+    }
+    assert_eq!(world.refused(Refusal::Outlier), 15);
+    world.serve(4 * INTERVAL);
+    unmoved(&world);
+}
+
+#[test]
 fn two_at_once_are_no_more_than_one() {
     let mut number = 1_000;
     let world = attacked(4, |world| {
