@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::counters::Refusal;
+use super::sign::{CorrectionSign, Signs, Weighed};
 use crate::estimator::{Exchange, Line};
 use crate::time::{Correction, LocalTime, PtpTime, Span, Timestamp};
 
@@ -14,18 +15,6 @@ const PATIENCE: Span = Span::from_millis(1_000);
 /// A line is not taken for better than this when responses are judged by it: software stamps, ours of the request and the
 /// receiver's of its arrival, are late by 61 us one time in a hundred where the kernel does not make them.
 const MIN_SLACK_NS: u64 = 61_000;
-
-/// What a Delay_Resp's correctionField means. Apple adds it to receiveTimestamp, IEEE 1588 subtracts it, and some
-/// receivers send the true time and a correction on top (field guide 1.3, 1.13, 2.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CorrectionSign {
-    /// T4 = receiveTimestamp + correctionField.
-    Plus,
-    /// T4 = receiveTimestamp - correctionField.
-    Minus,
-    /// T4 = receiveTimestamp.
-    Unused,
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Request {
@@ -42,10 +31,16 @@ struct Request {
 pub struct Exchanges {
     slots: [Option<Request>; SLOTS],
     next: usize,
-    proven: Option<CorrectionSign>,
-    /// The readings that corrections were given while none was proven, a bit for each.
-    assumed: u8,
-    misread: bool,
+    signs: Signs,
+}
+
+/// What a response makes known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The exchange it completes.
+    pub exchange: Exchange,
+    /// By how much later the request may have arrived by another reading of the correction that fits as well.
+    pub doubt: Span,
 }
 
 /// The fields of a Delay_Resp that matter here, with the time it arrived.
@@ -75,12 +70,19 @@ impl Exchanges {
     /// What the correction was proven to mean: tests ask.
     #[cfg(test)]
     pub fn proven(&self) -> Option<CorrectionSign> {
-        self.proven
+        self.signs.proven()
     }
 
-    /// Whether it has just been proven that earlier responses were read by another sign than they should have been.
+    /// Whether it has just been found that earlier responses were read by another sign than they should have been.
     pub fn take_misread(&mut self) -> bool {
-        std::mem::take(&mut self.misread)
+        self.signs.take_misread()
+    }
+
+    /// Whether a request of this id left so short a time ago that its answer may still come, or come twice: it would be
+    /// taken for the answer to another one, and arrive there before that one left.
+    pub fn asked(&self, sequence: u16, now: LocalTime) -> bool {
+        let lately = |request: &Request| now.since(request.sent.unwrap_or(request.arrived)) < PATIENCE;
+        self.slots.iter().flatten().any(|request| request.sequence == sequence && lately(request))
     }
 
     /// Notes a request that is about to leave, after a Sync of the same sequenceId that `left` there and `arrived` here.
@@ -103,7 +105,7 @@ impl Exchanges {
 
     /// The exchange that `response` completes. `line` is the estimate at hand, which tells the readings of the
     /// correction apart.
-    pub fn response(&mut self, response: Response, line: &Line) -> Result<Exchange, Refusal> {
+    pub fn response(&mut self, response: Response, line: &Line) -> Result<Answer, Refusal> {
         let request = self.find(response.sequence).ok_or(Refusal::Unrequested)?;
         if request.answered {
             return Err(Refusal::Duplicate);
@@ -118,76 +120,82 @@ impl Exchanges {
         // The request arrived there after it left here and before the response arrived here; both ends of that
         // span are read off the line and are good to its bound.
         let bound = line.error_at(response.arrived).max(MIN_SLACK_NS);
-        let slack = Span::from_nanos(i64::try_from(bound).unwrap_or(i64::MAX));
-        let earliest = i128::from(line.remote_at(sent).nanos()) - i128::from(slack.nanos());
-        let latest = i128::from(line.remote_at(response.arrived).nanos()) + i128::from(slack.nanos());
-        let fits = |time: PtpTime| (earliest..=latest).contains(&i128::from(time.nanos()));
-        let any = |sign| {
+        let earliest = i128::from(line.remote_at(sent).nanos());
+        let latest = i128::from(line.remote_at(response.arrived).nanos());
+        let readings = CorrectionSign::ALL.map(|sign| {
             let correction = match sign {
                 CorrectionSign::Plus => response.correction,
                 CorrectionSign::Minus => response.correction.negated(),
                 CorrectionSign::Unused => Correction::ZERO,
             };
             PtpTime::from_wire(response.receive, &[correction])
+        });
+        let within = |slack: u64| {
+            let span = earliest - i128::from(slack)..=latest + i128::from(slack);
+            readings.map(|time| time.filter(|time| span.contains(&i128::from(time.nanos()))))
         };
-        let read = |sign| any(sign).filter(|time| fits(*time));
-
-        use CorrectionSign::{Minus, Plus, Unused};
-        let (plus, minus, unused) = (read(Plus), read(Minus), read(Unused));
-        // A correction that moves T4 by less than the bound proves nothing (field guide 1.13).
-        if response.correction.nanos().unsigned_abs() > bound {
-            match (plus, minus, unused) {
-                (Some(_), None, None) => self.proven = Some(Plus),
-                (None, Some(_), None) => self.proven = Some(Minus),
-                // Not of a receiver that was proven to mean something: there a response that fits neither is refused.
-                (None, None, Some(_)) if self.proven.is_none() => self.proven = Some(Unused),
-                // A correction that leads from a plausible T4 right to the moment at which the response must have
-                // left is the receiver's own turnaround (field guide 2.7).
-                (Some(left), None, Some(_)) if self.proven.is_none() => {
-                    let path = i128::from(line.path_delay_ns.unwrap_or(0));
-                    let must_have_left = i128::from(line.remote_at(response.arrived).nanos()) - path;
-                    if (must_have_left - i128::from(left.nanos())).unsigned_abs() <= u128::from(bound) {
-                        self.proven = Some(Unused);
-                    }
-                }
-                _ => {}
+        let fitting = within(bound);
+        // Before three pairs agree the bound is none: the first Sync may have been late by anything.
+        if line.trusted {
+            // A correction that moves T4 by less than the bound proves nothing (field guide 1.13).
+            if response.correction.nanos().unsigned_abs() > bound {
+                let nearly = within(bound.saturating_mul(2)).map(|time| time.is_some());
+                self.signs.weigh(Weighed { fits: fitting.map(|time| time.is_some()), nearly });
             }
+            self.signs.turnaround(is_turnaround(response, took, fitting, line));
         }
-        match self.proven {
-            Some(sign) => self.misread |= std::mem::take(&mut self.assumed) & !(1 << sign as u8) != 0,
-            None if response.correction == Correction::ZERO => {}
-            None => {
-                let fitting = [(plus, Plus), (minus, Minus), (unused, Unused)];
-                let first = fitting.into_iter().find(|(time, _)| time.is_some());
-                self.assumed |= first.map_or(0, |(_, sign)| 1 << sign as u8);
-            }
-        }
-        let received = match self.proven {
-            None => plus.or(minus).or(unused),
-            Some(Plus) => plus.or(minus),
-            Some(Minus) => minus.or(plus),
-            Some(Unused) => unused.or(plus).or(minus),
-        };
         // Where no reading fits the line, the line may be what is wrong: beside the Sync of the same sequenceId the
         // request took both ways, and the response was back after no more than its stay and those. Proves no sign.
         let after_sync =
             |time: LocalTime| i128::from(left.nanos()) + i128::from(time.since(pair_arrived).nanos());
         let way = i128::from(line.path_delay_ns.unwrap_or(0)) + i128::from(MIN_SLACK_NS);
         let beside = after_sync(sent) - i128::from(MIN_SLACK_NS)..=after_sync(response.arrived) + way;
-        let beside_sync = |sign| any(sign).filter(|time| beside.contains(&i128::from(time.nanos())));
-        let received = received.or_else(|| match self.proven {
-            Some(sign) => beside_sync(sign),
-            None => beside_sync(Plus).or_else(|| beside_sync(Minus)).or_else(|| beside_sync(Unused)),
-        });
-        let received = received.ok_or(Refusal::Implausible)?;
+        let beside_sync = readings.map(|time| time.filter(|time| beside.contains(&i128::from(time.nanos()))));
+
+        let (sign, received, latest) =
+            self.choose(fitting).or_else(|| self.choose(beside_sync)).ok_or(Refusal::Implausible)?;
+        if response.correction != Correction::ZERO {
+            self.signs.give(sign);
+        }
         // Only now: an answer that cannot be one, whoever sent it, leaves room for the true one.
         if let Some(request) = self.find(response.sequence) {
             request.answered = true;
         }
-        Ok(Exchange { sent, received })
+        Ok(Answer { exchange: Exchange { sent, received }, doubt: latest.since(received) })
+    }
+
+    /// Of some readings the proven one; while none is, the first, and the latest of all.
+    fn choose(&self, readings: [Option<PtpTime>; 3]) -> Option<(CorrectionSign, PtpTime, PtpTime)> {
+        let mut there =
+            CorrectionSign::ALL.into_iter().zip(readings).filter_map(|(s, time)| Some((s, time?)));
+        match self.signs.proven() {
+            Some(proven) => there.find(|(sign, _)| *sign == proven).map(|(sign, time)| (sign, time, time)),
+            None => {
+                let (sign, first) = there.next()?;
+                Some((sign, first, there.fold(first, |latest, (_, time)| latest.max(time))))
+            }
+        }
     }
 
     fn find(&mut self, sequence: u16) -> Option<&mut Request> {
         self.slots.iter_mut().flatten().find(|request| request.sequence == sequence)
     }
+}
+
+/// Whether the correction leads from a plausible T4 to the moment at which the response must have left: then it is the
+/// receiver's own turnaround (field guide 2.7). `None` where nothing tells.
+fn is_turnaround(response: Response, took: Span, fitting: [Option<PtpTime>; 3], line: &Line) -> Option<bool> {
+    let correction = response.correction.nanos();
+    let slack = MIN_SLACK_NS as i64;
+    if correction < -slack || correction > took.nanos().saturating_add(slack) {
+        // No stay takes less than no time, or longer than until the response was here: no line is needed for this.
+        return Some(false);
+    }
+    let [Some(left), _, Some(_)] = fitting else { return None };
+    // Half the round trip is in the bound for the path's halves may differ; here it is taken off again.
+    let path = line.path_delay_ns.unwrap_or(0);
+    let must_have_left = i128::from(line.remote_at(response.arrived).nanos()) - i128::from(path);
+    let unsure = line.error_at(response.arrived).saturating_sub(path).max(MIN_SLACK_NS);
+    let there = (must_have_left - i128::from(left.nanos())).unsigned_abs() <= u128::from(unsure);
+    (there && correction.unsigned_abs() > unsure.saturating_mul(2)).then_some(true)
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::budget::Rate;
-use super::exchange::Response;
+use super::exchange::{Answer, Response};
 use super::pairing::{FollowUp, Pair, Sync};
 use super::{Association, Master, Packet, Port, Refusal, Tag};
 use crate::estimator::SyncPair;
@@ -227,11 +227,13 @@ impl Association {
 
     /// Asks for the other direction, with the Sync's sequenceId as the profile has it (field guide 2.6).
     fn request_delay(&mut self, pair: Pair, peer: u8, now: LocalTime) {
-        if self.last_request.is_some_and(|last| now.since(last) < REQUEST_INTERVAL) {
+        let sequence = pair.sequence;
+        if self.last_request.is_some_and(|last| now.since(last) < REQUEST_INTERVAL)
+            || (self.exchanges.asked(sequence, now) && !crate::planted::bug("asked-twice"))
+        {
             return;
         }
         self.last_request = Some(now);
-        let sequence = pair.sequence;
         self.exchanges.request(sequence, pair.left, pair.arrived);
         let message = self.sender.delay_req(sequence);
         let to = self.talking.map_or(peer, |(talking, _)| talking);
@@ -260,11 +262,12 @@ impl Association {
             correction: header.correction,
             arrived: packet.received,
         };
-        let exchange = self.exchanges.response(response, &line)?;
+        let answer = self.exchanges.response(response, &line);
         if self.exchanges.take_misread() {
             self.estimator.forget_exchanges();
         }
-        if self.estimator.exchange(exchange, now).outlier {
+        let Answer { exchange, doubt } = answer?;
+        if self.estimator.doubtful_exchange(exchange, doubt, now).outlier {
             return Err(Refusal::Outlier);
         }
         self.counters.delay_resp_used = self.counters.delay_resp_used.wrapping_add(1);

@@ -10,6 +10,7 @@ mod following;
 mod pairing;
 mod roles;
 mod serving;
+mod sign;
 
 pub use counters::{Counters, Refusal};
 

@@ -27,6 +27,7 @@ mod delays;
 mod elders;
 mod filter;
 mod fit;
+mod latest;
 mod line;
 mod output;
 mod rounds;
@@ -122,8 +123,14 @@ impl Estimator {
     /// while pairs speak of a step, and where the round trip would be negative. Never
     /// a step: where its round trip proves one, the next pair tells.
     pub fn exchange(&mut self, exchange: Exchange, now: LocalTime) -> Outcome {
+        self.doubtful_exchange(exchange, Span::ZERO, now)
+    }
+
+    /// The same where the request may as well have arrived later, by up to `doubt`: the line is that of the exchange as
+    /// it is, the bound holds both.
+    pub fn doubtful_exchange(&mut self, exchange: Exchange, doubt: Span, now: LocalTime) -> Outcome {
         let track = self.track.as_mut().filter(|_| !self.resumed);
-        let used = track.is_some_and(|t| t.exchange(exchange.sent, exchange.received, now));
+        let used = track.is_some_and(|t| t.exchange(exchange.sent, exchange.received, doubt, now));
         Outcome { stepped: false, outlier: !used }
     }
 

@@ -3,6 +3,8 @@
 //! So where pairs leave the line, it tells why: the path's growth shows in it, a step of the receiver's clock does not.
 #![forbid(unsafe_code)]
 
+use super::latest::Latest;
+
 /// Round trips in a row that prove a step.
 const PROOF: usize = 3;
 /// Pairs without one after which they are no row.
@@ -16,6 +18,8 @@ const GAP_SIGMA: f64 = 6.0;
 /// What the round trips of an epoch have shown, ns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rounds {
+    /// What bounds the truth from above, whatever the corrections mean.
+    pub latest: Latest,
     least: f64,
     /// Least one since samples are late, and their number.
     grown: f64,
@@ -29,7 +33,8 @@ pub(super) struct Rounds {
 
 impl Rounds {
     pub const fn new() -> Self {
-        Self { least: f64::MAX, grown: f64::MAX, grown_count: 0, late: 0.0, count: 0, idle: 0 }
+        let latest = Latest::new();
+        Self { latest, least: f64::MAX, grown: f64::MAX, grown_count: 0, late: 0.0, count: 0, idle: 0 }
     }
 
     /// Takes in one that is `more` than the known round trip (uncertain by `sigma`), beside a pair that is `late` by

@@ -425,7 +425,7 @@ impl Track {
         known && off && self.rounds.see(late, round - self.steady.x[2], sigma)
     }
 
-    pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, now: LocalTime) -> bool {
+    pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, doubt: Span, now: LocalTime) -> bool {
         let Point { t, y } = self.point(sent, received);
         let ahead = t - self.steady.t;
         let floor = self.steady.x[0] + self.steady.x[1] * ahead;
@@ -444,6 +444,7 @@ impl Track {
             return false;
         }
         self.rounds.used(round);
+        self.rounds.latest.see(Point { t, y }, doubt.nanos() as f64, self.steady.x[1]);
         let scale = self.up.excess().scale;
         if self.up.seen == 0 {
             for f in [&mut self.steady, &mut self.agile] {
@@ -544,6 +545,7 @@ impl Track {
                         None => BOUND_BELOW * self.down.below(floor),
                     })
                 .max(BOUND_GROWTH * self.rounds.suspects())
+                + self.rounds.latest.above(Straight::ceiling(&self.steady), now)
                 + agile * changing,
             rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
         };

@@ -1,8 +1,8 @@
 //! Delay_Req and Delay_Resp: the path delay under every reading of the correction, and what is refused.
 #![forbid(unsafe_code)]
 
-use super::super::exchange::CorrectionSign;
-use super::super::exchange::{Exchanges, Response};
+use super::super::exchange::{Answer, Exchanges, Response};
+use super::super::sign::CorrectionSign;
 use super::super::Refusal;
 use super::*;
 use crate::estimator::Line;
@@ -216,6 +216,27 @@ fn read_after(
     off: i64,
 ) -> Result<i64, Refusal> {
     exchanges.request(sequence, sync_left(off), at(START - 50 * MS));
+    let answer = respond(exchanges, sequence, (receive, correction), &line())?;
+    Ok(answer.exchange.received.nanos() as i64 - 100 * SECOND)
+}
+
+/// The same, judged by any line.
+fn answer(
+    exchanges: &mut Exchanges,
+    sequence: u16,
+    said: (i64, i64),
+    line: &Line,
+) -> Result<Answer, Refusal> {
+    exchanges.request(sequence, sync_left(0), at(START - 50 * MS));
+    respond(exchanges, sequence, said, line)
+}
+
+fn respond(
+    exchanges: &mut Exchanges,
+    sequence: u16,
+    (receive, correction): (i64, i64),
+    line: &Line,
+) -> Result<Answer, Refusal> {
     exchanges.sent(sequence, at(START));
     let response = Response {
         sequence,
@@ -223,8 +244,11 @@ fn read_after(
         correction: Correction::from_nanos(correction),
         arrived: at(START + 4 * MS),
     };
-    let exchange = exchanges.response(response, &line())?;
-    Ok(exchange.received.nanos() as i64 - 100 * SECOND)
+    exchanges.response(response, line)
+}
+
+fn there(after: i64) -> PtpTime {
+    PtpTime::from_nanos((100 * SECOND + after) as u64).unwrap()
 }
 
 #[test]
@@ -280,19 +304,101 @@ fn a_correction_below_the_bound_proves_nothing() {
 }
 
 #[test]
-fn a_correction_is_the_turnaround_where_it_leads_to_the_moment_of_leaving() {
+fn a_correction_is_the_turnaround_where_it_leads_to_the_moment_of_leaving_time_and_again() {
     // The response came in at 4 ms over a path of 1 ms: it left at 3 ms. Half a millisecond before is not then.
     let mut exchanges = Exchanges::default();
-    assert_eq!(read(&mut exchanges, 1, MS, 1_500 * US), Ok(2_500 * US));
+    let then = |exchanges: &mut Exchanges, sequence| read(exchanges, sequence, MS, 2 * MS);
+    for sequence in 1..=5 {
+        assert_eq!(then(&mut exchanges, sequence), Ok(3 * MS));
+        assert_eq!(read(&mut exchanges, 50 + sequence, MS, 1_500 * US), Ok(2_500 * US));
+    }
     assert_eq!(exchanges.proven(), None);
-    assert_eq!(read(&mut exchanges, 2, MS, 2 * MS), Ok(MS));
-    assert_eq!(exchanges.proven(), Some(CorrectionSign::Unused));
-    assert_eq!(read(&mut exchanges, 3, MS, 1_500 * US), Ok(MS));
+    // Nobody answers before being asked, nor after the answer was here.
+    for (receive, correction) in [(MS, -100 * US), (-3_200 * US, 4_200 * US)] {
+        assert_eq!(read(&mut exchanges, 60, receive, correction), Ok(receive + correction));
+        for sequence in 1..=5 {
+            assert_eq!(then(&mut exchanges, sequence), Ok(3 * MS));
+        }
+        exchanges.clear();
+    }
+    for sequence in 1..=5 {
+        assert_eq!(then(&mut exchanges, sequence), Ok(3 * MS));
+    }
+    assert_eq!((exchanges.proven(), exchanges.take_misread()), (None, false));
+    assert_eq!(then(&mut exchanges, 6), Ok(MS));
+    assert_eq!((exchanges.proven(), exchanges.take_misread()), (Some(CorrectionSign::Unused), true));
+    assert_eq!(read(&mut exchanges, 7, MS, 1_500 * US), Ok(MS));
     // One that was proven to mean "plus" answers at once now and then.
     exchanges.clear();
-    assert_eq!(read(&mut exchanges, 4, -19 * MS, 20 * MS), Ok(MS));
-    assert_eq!(read(&mut exchanges, 5, MS, 2 * MS), Ok(3 * MS));
+    assert_eq!(read(&mut exchanges, 1, -19 * MS, 20 * MS), Ok(MS));
+    for sequence in 2..=9 {
+        assert_eq!(then(&mut exchanges, sequence), Ok(3 * MS));
+    }
     assert_eq!(exchanges.proven(), Some(CorrectionSign::Plus));
+}
+
+#[test]
+fn what_was_read_by_a_sign_that_seemed_proven_is_taken_back_too() {
+    let mut exchanges = Exchanges::default();
+    let both = |exchanges: &mut Exchanges, sequence| read(exchanges, sequence, 2 * MS, 500 * US);
+    assert_eq!(read(&mut exchanges, 1, 21 * MS, 20 * MS), Ok(MS));
+    assert_eq!(both(&mut exchanges, 2), Ok(1_500 * US));
+    assert!(!exchanges.take_misread());
+    assert_eq!(read(&mut exchanges, 3, -19 * MS, 20 * MS), Ok(MS));
+    assert!(exchanges.take_misread());
+    assert_eq!(both(&mut exchanges, 4), Ok(2_500 * US));
+    assert!(!exchanges.take_misread());
+}
+
+#[test]
+fn a_proven_sign_that_fits_no_more_is_given_up_after_three() {
+    let mut exchanges = Exchanges::default();
+    assert_eq!(read(&mut exchanges, 1, 21 * MS, 20 * MS), Ok(MS));
+    assert_eq!(exchanges.proven(), Some(CorrectionSign::Minus));
+    // "Plus" fits as well as none: no other sign is proven.
+    let either = |exchanges: &mut Exchanges, sequence| read(exchanges, sequence, MS, 2_500 * US);
+    for sequence in 2..=3 {
+        assert_eq!(either(&mut exchanges, sequence), Err(Refusal::Implausible));
+    }
+    // One that it does fit begins the count anew.
+    assert_eq!(read(&mut exchanges, 4, 21 * MS, 20 * MS), Ok(MS));
+    for sequence in 5..=6 {
+        assert_eq!(either(&mut exchanges, sequence), Err(Refusal::Implausible));
+    }
+    assert_eq!((exchanges.proven(), exchanges.take_misread()), (Some(CorrectionSign::Minus), false));
+    assert_eq!(either(&mut exchanges, 7), Ok(3_500 * US));
+    assert_eq!((exchanges.proven(), exchanges.take_misread()), (None, true));
+}
+
+#[test]
+fn a_line_that_is_not_trusted_proves_nothing_nor_does_a_reading_that_hardly_misses() {
+    let mut exchanges = Exchanges::default();
+    let fresh = Line { trusted: false, ..line() };
+    assert_eq!(answer(&mut exchanges, 1, (21 * MS, 20 * MS), &fresh).unwrap().exchange.received, there(MS));
+    assert_eq!(exchanges.proven(), None);
+    assert_eq!(read(&mut exchanges, 1, 21 * MS, 20 * MS), Ok(MS));
+    assert_eq!(exchanges.proven(), Some(CorrectionSign::Minus));
+    // 150 us after the response was here, to a line that is good to 100.
+    exchanges.clear();
+    assert_eq!(read(&mut exchanges, 1, 2_150 * US, 2 * MS), Ok(150 * US));
+    assert_eq!(exchanges.proven(), None);
+}
+
+#[test]
+fn the_latest_reading_that_fits_is_told_until_a_sign_is_proven() {
+    let mut exchanges = Exchanges::default();
+    let mut doubt = |receive, correction| {
+        answer(&mut exchanges, 1, (receive, correction), &line()).unwrap().doubt.nanos()
+    };
+    // "Plus" is the earliest of a negative correction, and the latest of a positive one.
+    assert_eq!(doubt(2 * MS, -500 * US), MS);
+    assert_eq!(doubt(2 * MS, 500 * US), 0);
+    assert_eq!(doubt(2 * MS, 0), 0);
+    // Of three readings, the later two.
+    assert_eq!(doubt(1_500 * US, -MS), 2 * MS);
+    assert_eq!(doubt(3_500 * US, -MS), MS);
+    assert_eq!(doubt(-19 * MS, 20 * MS), 0);
+    assert_eq!(doubt(2 * MS, -500 * US), 0);
 }
 
 #[test]
@@ -381,4 +487,32 @@ fn a_path_that_grows_both_ways_is_no_step_and_told_right() {
             assert!((path - MS - growth).abs() < 100 * US, "{age} {growth}: {path}");
         }
     }
+}
+
+/// A pair that is of no use leaves its Sync open for another Follow_Up, such as the copy over the other family: the
+/// request that goes with it bears the same id as the first, and so do their answers.
+#[test]
+fn an_id_is_asked_by_once_while_its_answer_may_come() {
+    let mut world = World::with(Config { peers: 2, ..config(RolePolicy::Auto) });
+    world.receiver.answers = Answers::Plus(0);
+    world.run(300 * MS);
+    world.serve_and_announce(5 * SECOND);
+    world.forget();
+    let before = world.association.counters().delay_resp_used;
+    let (left, sequence) = (world.now, world.receiver.sync_sequence);
+    let sync = world.receiver.sync();
+    // Stamped 100 ms late, and only over this family.
+    let late = world.receiver.follow_up(left + 100 * MS);
+    let follow_up = world.receiver.follow_up(left);
+    world.receiver.sync_sequence += 1;
+    world.receiver.turnaround = 60 * MS;
+    world.post(left + MS, 0, &sync);
+    world.post(left + 2 * MS, 0, &late);
+    world.post(left + 52 * MS, 1, &follow_up);
+    world.run(INTERVAL);
+    let asked: Vec<_> = world.sent_of(DelayReq).iter().map(|sent| sent.message.header.sequence_id).collect();
+    assert_eq!(asked, [sequence]);
+    assert_eq!(world.association.counters().delay_resp_used, before + 1);
+    assert!(world.association.exchanges.asked(sequence, at(world.now)));
+    assert!(!world.association.exchanges.asked(sequence, at(world.now + SECOND)));
 }

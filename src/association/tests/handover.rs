@@ -1,7 +1,7 @@
 //! The timeline changes under us: restarts, steps, other grandmasters. Once told, once counted, never wrong for long.
 #![forbid(unsafe_code)]
 
-use super::super::exchange::CorrectionSign;
+use super::super::sign::CorrectionSign;
 use super::super::Refusal;
 use super::*;
 

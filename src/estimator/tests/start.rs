@@ -72,6 +72,34 @@ fn one_exchange_alone_does_not_move_the_line() {
 }
 
 #[test]
+fn the_bound_holds_the_latest_reading_of_exchanges_in_doubt() {
+    for seed in 1..=8 {
+        let mut link = Link::wifi(seed);
+        link.excused = 0.0;
+        let (up, doubt) = (1e6 * f64::from(seed as u32), 4e6);
+        for _ in 0..80 {
+            link.sync();
+            // Read earlier by `doubt` than it arrived.
+            let delay = up + link.random.exponential(link.mean) - doubt;
+            let received = PtpTime::clamped(i128::from(link.truth(delay)));
+            let exchange = Exchange { sent: link.local(), received };
+            let doubt = Span::from_nanos(doubt as i64);
+            link.estimator.doubtful_exchange(exchange, doubt, link.local());
+        }
+        assert_eq!(link.outside, 0, "seed {seed}");
+        // Where that reading is denied, the round trip is what it is.
+        link.two_way = Some(up);
+        link.estimator.forget_exchanges();
+        link.run(10);
+        link.look();
+        link.run(10);
+        assert_eq!(link.outside, 0, "seed {seed}");
+        let most = 0.5 * (up + link.least) + 1e6;
+        assert!(link.bound(0.9) < most, "seed {seed}: {} {most}", link.bound(0.9));
+    }
+}
+
+#[test]
 fn a_line_that_leaves_its_samples_says_so() {
     let mut outside = 0;
     for seed in 1..=8 {
