@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod delays;
+mod drift;
 mod elders;
 mod filter;
 mod fit;

@@ -176,8 +176,9 @@ impl Output {
     }
 
     /// Nothing is heard any more. The steering was for the time until the next sample: kept up for longer, it would take
-    /// the line beyond where it was to go. The line runs on at the measured rate.
-    pub fn coast(&mut self, now: f64) {
+    /// the line beyond where it was to go. The line runs on at the measured rate, which may be wrong by `drift`, ns/s.
+    pub fn coast(&mut self, now: f64, drift: f64) {
+        self.growth = self.growth.max(self.steer + drift);
         let gone = (now - self.t).max(0.0);
         self.t += gone;
         self.y += self.rate * gone;
@@ -265,13 +266,13 @@ mod tests {
         let (steered, before) = (output.rate, output.bound);
         assert!(steered > 10e3 + MAX_STEER);
         let (y, growth) = (output.y, output.growth);
-        output.coast(41.0);
+        output.coast(41.0, 0.0);
         // No jump: where readers of the line before are by then, at the measured rate from there on.
         assert_eq!((output.t, output.y, output.rate), (41.0, y + steered, 10e3));
         assert_eq!(output.bound, before + growth);
         assert!((output.growth - (growth - (steered - 10e3))).abs() < 1e-6);
         let once = (output.y, output.rate, output.bound, output.growth);
-        output.coast(41.0);
+        output.coast(41.0, 0.0);
         assert_eq!((output.y, output.rate, output.bound, output.growth), once);
     }
 

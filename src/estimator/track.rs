@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
+use super::drift::drift;
 use super::elders::Elders;
 use super::filter::{Excess, Filter, Point};
 use super::fit::LATE_MOST;
@@ -564,9 +565,13 @@ impl Track {
         (self.up.seen >= GAP_EXCHANGES).then(|| (top(&self.down, rate), -top(&self.up, -rate)))
     }
 
-    /// Nothing has been heard for a while: ends the steering.
+    /// Nothing has been heard for a while: ends the steering. Where the ways up and down told of different rates the
+    /// path was changing, and the clock's rate lies between them.
     pub fn coast(&mut self, now: LocalTime) {
-        self.output.coast(self.elapsed(now) as f64 * 1e-9);
+        let [floor, ceiling] = [Straight::floor(&self.steady), Straight::ceiling(&self.steady)];
+        let two_way = self.up.seen >= GAP_EXCHANGES;
+        let drift = if two_way { drift(&self.down, floor).max(drift(&self.up, ceiling)) } else { 0.0 };
+        self.output.coast(self.elapsed(now) as f64 * 1e-9, drift);
     }
 
     pub fn line(&self) -> Line {

@@ -108,3 +108,24 @@ fn a_growth_that_was_seen_stays_in_the_bound() {
     link.run(600);
     assert_eq!((link.outside, link.steps), (0, 0), "{} {}", link.error(1.0), link.bound(0.0));
 }
+
+#[test]
+fn a_path_that_was_growing_both_ways_is_in_the_bound_of_the_silence_after_it() {
+    for seed in 1..=4 {
+        let mut link = Link::wired(seed);
+        link.excused = 0.0;
+        for i in 0..104 {
+            let grown = 1.25e3 * f64::from(i);
+            (link.least, link.two_way) = (60e3 + grown, Some(60e3 + grown));
+            link.sync();
+        }
+        link.look();
+        for _ in 0..60 {
+            link.advance(1_000_000_000);
+            let now = link.local();
+            link.estimator.coast(now);
+            link.judge(false);
+        }
+        assert_eq!(link.outside, 0, "seed {seed}");
+    }
+}
