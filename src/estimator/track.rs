@@ -557,7 +557,8 @@ impl Track {
     /// time, and below every request; the less certain the older they are.
     fn between(&self, now: f64) -> Option<(f64, f64)> {
         let rate = self.steady.x[1];
-        let unsure = 3.0 * self.steady.p[1][1].max(0.0).sqrt() + LATEST_RATE;
+        // Nor do crystals differ by more than that: a rate that does may be the path's all of it.
+        let unsure = 3.0 * self.steady.p[1][1].max(0.0).sqrt() + LATEST_RATE.max(rate.abs());
         let top = |side: &Side, rate: f64| {
             let latest = side.recent().iter().take(LATEST).map(|p| p.y + (rate - unsure) * (now - p.t));
             latest.fold(f64::MIN, f64::max)
