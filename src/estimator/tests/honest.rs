@@ -129,3 +129,22 @@ fn a_path_that_was_growing_both_ways_is_in_the_bound_of_the_silence_after_it() {
         assert_eq!(link.outside, 0, "seed {seed}");
     }
 }
+
+#[test]
+fn a_line_that_is_dragged_faster_than_crystals_run_is_between_the_latest_of_both_ways() {
+    for seed in 1..=16 {
+        let mut link = Link::wifi(seed);
+        link.excused = 0.0;
+        link.two_way = Some(3e6);
+        link.run(4);
+        link.look();
+        // The way down grows by a quarter of a millisecond a second, the way up shrinks by as much while it can.
+        for i in 0..128 {
+            let grown = 31.25e3 * f64::from(i);
+            (link.least, link.two_way) = (1e6 + grown, Some((3e6 - grown).max(100e3)));
+            link.sync();
+        }
+        link.run(10);
+        assert_eq!(link.outside, 0, "seed {seed}");
+    }
+}
