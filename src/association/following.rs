@@ -27,6 +27,10 @@ const PEER_HOLD: Span = Span::from_millis(1_000);
 /// An Announce trails the pairs by up to its interval (2 s, field guide 2.10) and a spell on the way.
 const ANNOUNCE_LAG: Span = Span::from_millis(3_000);
 
+/// Of that, the spell on the way. An Announce that comes later than this after a step, and names the clock as before, was
+/// sent after the step: no handover came with it.
+const ANNOUNCE_SPELL: Span = Span::from_millis(1_000);
+
 /// Follow_Ups that name their timeline trail the Announce of a handover by a Sync interval; where they still name the
 /// old one after four (field guide 3.1), the Announce is taken at its word.
 const FOLLOW_UP_LAG: Span = Span::from_millis(500);
@@ -280,6 +284,7 @@ impl Association {
         let Some(master) = &mut self.master else { return };
         let before = master.announced_grandmaster.replace(clock);
         if before == Some(clock) {
+            self.stepped.take_if(|stepped| now.since(*stepped) >= ANNOUNCE_SPELL);
             return;
         }
         master.handover = None;

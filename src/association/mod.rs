@@ -408,6 +408,8 @@ impl Association {
         self.exchanges.forget_requests();
         if self.sync_state.is_synchronized() {
             self.next_epoch("the host was suspended");
+            // A handover meanwhile is of this epoch, as one that came with a step; its Announce may trail the first pairs.
+            self.stepped = Some(now);
         }
         self.refresh(now);
     }

@@ -10,10 +10,10 @@
 //! - `track`: the verdicts on samples that contradict the line. Above it: a late stamp, a shorter path, a step. Below:
 //!   a queue, a longer path, a step. Two filters, one that believes in a steady rate and one that does not, tell a
 //!   change of rate (Page's test). A line that was left for a longer path is kept and published on: the time did not
-//!   change. `track/hold` has the runs of late
-//!   samples. With exchanges the round trip beside a pair tells a step from a path (`rounds`), `latest` is
-//!   for those that can be read in several ways, and `drift` for a path that changes as it falls silent. `elders` notice
-//!   what is too slow for any of this.
+//!   change. `track/hold` has the runs of late samples. With exchanges the round trip beside a pair tells a step from a
+//!   path (`rounds`), and from a line that runs at a wrong rate (`track/leap`); `latest` is for exchanges that can be read
+//!   in several ways, and `drift` for a path that changes as it falls silent. `elders` notice what is too slow for any of
+//!   this.
 //! - `output`: the published line, which makes no jumps within an epoch, and its bound.
 //!
 //! **What `error_ns` promises.** The truth lies within it in 99.9 % of samples. With pairs alone, apart from the least

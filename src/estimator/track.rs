@@ -8,12 +8,13 @@ use super::filter::{Excess, Filter, Point};
 use super::fit::LATE_MOST;
 use super::line::Line;
 use super::output::{Output, State};
-use super::rounds::Rounds;
+use super::rounds::{Rounds, Told};
 use super::side::{Side, Straight};
 use crate::time::{LocalTime, PtpTime, Span};
 use hold::Former;
 
 mod hold;
+mod leap;
 
 /// No two crystals differ by more, ns/s.
 const MAX_RATE: f64 = 300e3;
@@ -47,10 +48,6 @@ const STEP_SPREAD: f64 = 150e6;
 /// How long such a run must last at least, s: a Sync interval and some, so that of a clock that goes on as before a
 /// sample falls in between, and packets that somebody replays or makes up are no step beside it.
 const STEP_LASTS: f64 = 0.15;
-/// A step by less is left to the line to follow, ns.
-const LEAST_STEP: f64 = 1e6;
-/// An exchange and a pair no further apart than this, a Sync interval and some, make a round trip, s.
-const NEXT_TO: f64 = 0.15;
 /// A measurement from further back than this is of no use, s.
 const TOO_OLD: f64 = 10.0;
 /// Rates closer than this are those of one crystal, ns/s.
@@ -199,7 +196,8 @@ impl Track {
         }
         self.pending_len = 0;
         self.rounds.next_pair();
-        if self.rounds.prove_step(-r) {
+        let told = self.rounds.prove(-r);
+        if told == Some(Told::Leap) {
             if let [second, first, ..] = *self.down.recent() {
                 self.pending = [self.sample(first), self.sample(second), (local, remote)];
                 return Verdict::Step(self.restart(self.pending));
@@ -208,6 +206,11 @@ impl Track {
         self.steady = steady;
         self.agile.predict(point.t, AGILE_WANDER);
         self.down.push(point);
+        if told == Some(Told::Drift) {
+            self.sink();
+            self.publish(now, 0.0);
+            return Verdict::Used;
+        }
 
         let limit = Side::limit(sigma);
         if r > limit
@@ -385,14 +388,6 @@ impl Track {
         self.score = 0.0;
     }
 
-    /// The round trip of an exchange and the pair next to it, and how late that pair is against the line, ns.
-    fn round(&self, t: f64, y: f64) -> Option<(f64, f64)> {
-        let nearest =
-            self.down.recent().iter().take(2).min_by(|a, b| (a.t - t).abs().total_cmp(&(b.t - t).abs()));
-        let pair = nearest.filter(|p| (p.t - t).abs() < NEXT_TO)?;
-        Some((y - pair.y - self.steady.x[1] * (t - pair.t), Straight::floor(&self.steady).above(pair)))
-    }
-
     /// No round trip takes less than no time. Where the exchanges say so, one of them was read wrong while the line was
     /// not known well enough to tell, and none that comes after it can put that right.
     fn doubt_exchanges(&mut self) {
@@ -413,33 +408,20 @@ impl Track {
         }
     }
 
-    /// Whether a round trip shows that the clock, not the path, is what put its pair off the line.
-    fn judge_round(&mut self, (round, late): (f64, f64)) -> bool {
-        if self.hold.is_some() {
-            self.rounds.grows(round);
-        }
-        let known = self.up.seen >= GAP_EXCHANGES;
-        let sigma = self.steady.p[2][2].max(0.0).sqrt();
-        let changing =
-            if self.score > SCORE_DOUBT { (self.agile.x[0] - self.steady.x[0]).abs() } else { 0.0 };
-        let off = late.abs() > LEAST_STEP.max(self.output.calm() + changing);
-        known && off && self.rounds.see(late, round - self.steady.x[2], sigma)
-    }
-
     pub fn exchange(&mut self, sent: LocalTime, received: PtpTime, doubt: Span, now: LocalTime) -> bool {
         let Point { t, y } = self.point(sent, received);
         let ahead = t - self.steady.t;
         let floor = self.steady.x[0] + self.steady.x[1] * ahead;
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
         let round = self.round(t, y);
-        let tells = round.is_some_and(|round| self.judge_round(round));
+        let tells = round.is_some_and(|beside| self.judge_round(beside));
         if tells {
             self.publish(now, 0.0);
             return false;
         }
         // While pairs speak of a step, and where the round trip would be negative, this cannot be judged.
         let negative =
-            y < floor - Side::limit(sigma) || round.is_some_and(|(round, _)| round < -Side::limit(0.0));
+            y < floor - Side::limit(sigma) || round.is_some_and(|beside| beside.round < -Side::limit(0.0));
         let unsure = self.pending_len > 0 || self.hold.is_some() || negative;
         if ahead.abs() > TOO_OLD || y - floor > FAR || unsure {
             return false;

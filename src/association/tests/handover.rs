@@ -315,3 +315,43 @@ fn a_step_shortly_before_a_handover_is_another_epoch() {
     assert_eq!((world.epoch(), world.grandmaster()), (2, APPLE_TV));
     assert!(world.longest_wrong <= INTERVAL + 10 * MS, "{}", world.longest_wrong);
 }
+
+#[test]
+fn a_step_that_announces_did_not_follow_is_no_part_of_a_later_handover() {
+    // Follow_Ups name nothing, so only the Announces tell which clock it is.
+    let mut world = World::new(RolePolicy::Auto);
+    world.receiver.timeline = None;
+    world.run(50 * MS);
+    world.serve_and_announce(6 * SECOND);
+    world.receiver.offset += 5 * SECOND;
+    world.serve(1_600 * MS);
+    assert_eq!(world.epoch(), 1);
+    world.hear_announce();
+    world.serve(SECOND);
+    world.receiver.offset += 2 * MS;
+    world.receiver.grandmaster = APPLE_TV;
+    world.hear_announce();
+    world.serve(3 * SECOND);
+    assert_eq!((world.epoch(), world.grandmaster()), (2, APPLE_TV));
+}
+
+#[test]
+fn a_handover_while_the_host_was_suspended_is_of_the_same_epoch() {
+    let mut world = World::new(RolePolicy::Auto);
+    world.receiver.timeline = None;
+    world.run(50 * MS);
+    world.serve_and_announce(6 * SECOND);
+    assert_eq!(world.state(), (Role::Following, SyncState::Locked));
+    world.receiver.offset += 60 * SECOND + 7 * SECOND;
+    world.receiver.grandmaster = APPLE_TV;
+    let served = Span::from_nanos(SERVED + 60 * SECOND);
+    world.association.local_clock_stood_still(Span::from_nanos(60 * SECOND), served, at(world.now));
+    world.flush();
+    assert_eq!(world.epoch(), 1);
+    world.serve(4 * INTERVAL);
+    assert_eq!(world.state(), (Role::Following, SyncState::Locked));
+    world.hear_announce();
+    world.serve(INTERVAL);
+    assert_eq!((world.epoch(), world.grandmaster()), (1, APPLE_TV));
+    assert_eq!(world.state(), (Role::Following, SyncState::Locked));
+}

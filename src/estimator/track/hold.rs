@@ -10,6 +10,14 @@ const RUN: usize = 64;
 const STEP_BACK_RUN: usize = 16;
 /// The same where all of them are later than any before: 1 s at 8 Hz.
 const STEP_BACK_SOON: usize = 8;
+/// Share of the samples before it that may be half as late as a step back.
+const RARE: f64 = 0.01;
+/// Samples that are all late by more than this, ns, though no queue builds up so far at once,
+const FAR_BACK: f64 = 200e6;
+/// and by which it is told that they stay so (4 s at 8 Hz):
+const FAR_BACK_RUN: usize = 32;
+/// half of them within this part of the least; a queue varies by more. Beacons that hold packets add a tenth of a second.
+const FAR_BACK_SPREAD: f64 = 0.25;
 /// Log probability below which a run of late samples is no accident.
 const IMPROBABLE: f64 = -16.0;
 /// A line coasts at most this long, s; then the path has changed for good.
@@ -47,6 +55,10 @@ impl Track {
     /// clock was stepped back. Meanwhile the line coasts. Returns whether it was a step.
     pub(super) fn judge_late_run(&mut self, t: f64, r: f64, sigma: f64) -> bool {
         let line = Straight::floor(&self.steady);
+        if self.far_back(line) {
+            self.pend_latest();
+            return true;
+        }
         let Some(since) = self.hold else {
             self.begin_hold(t, sigma);
             return false;
@@ -72,10 +84,10 @@ impl Track {
         }
         // As tight above the new floor as above the old one: no queue does that.
         let tight = gaps[len / 2] - least < 2.5 * self.down.delays.quantile(0.5) + 200e3;
-        if tight && least > STEP {
-            let recent = self.down.recent();
-            let samples = [recent[2], recent[1], recent[0]];
-            self.pending = samples.map(|p| self.sample(p));
+        // Where packets often take half as long, as on a radio that sleeps, a queue adds the rest.
+        let rare = unheard_of || self.down.delays.share_above_but(0.5 * least, self.hold_own) < RARE;
+        if tight && least > STEP && rare && !self.path_grew(since, least) {
+            self.pend_latest();
             return true;
         }
         let tight = gaps[len / 5] - least < 1.5 * self.down.delays.quantile(0.2) + 50e3;
@@ -88,6 +100,29 @@ impl Track {
             self.score = 0.0;
         }
         false
+    }
+
+    /// Whether the latest samples lie so far below the line, and so close together, that it was a step back, whatever is
+    /// known of the delays: of a line that is younger than the step they tell nothing, and where a radio sleeps they lie
+    /// apart by more in one moment than in another.
+    fn far_back(&self, line: Straight) -> bool {
+        let mut gaps = [0.0; FAR_BACK_RUN];
+        let recent = self.down.recent();
+        let run = recent.iter().take_while(|p| line.above(p) > FAR_BACK);
+        let len = gaps.iter_mut().zip(run).map(|(g, p)| *g = line.above(p)).count();
+        if len < FAR_BACK_RUN {
+            return false;
+        }
+        gaps.sort_unstable_by(f64::total_cmp);
+        let (least, median) = (gaps[0], gaps[FAR_BACK_RUN / 2]);
+        median - least < FAR_BACK_SPREAD * least && !self.path_grew(recent[FAR_BACK_RUN - 1].t, least)
+    }
+
+    /// The latest samples are the first ones after a step.
+    fn pend_latest(&mut self) {
+        if let [last, second, first, ..] = *self.down.recent() {
+            self.pending = [first, second, last].map(|p| self.sample(p));
+        }
     }
 
     /// The path has grown, or the clock was stepped back by as much. The filter follows, for the rate's sake.
