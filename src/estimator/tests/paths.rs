@@ -74,32 +74,34 @@ fn a_growth_from_the_start_is_in_the_bound_once_it_has_ended() {
 
 #[test]
 fn a_growth_within_the_jitter_stays_in_the_bound() {
+    let mut outside = 0;
     for seed in 1..=12 {
         let mut link = Link::wifi(seed);
-        link.run(60);
-        link.least += 450e3;
+        link.run(30);
+        link.least += 300e3;
         link.run(30);
         link.look();
         // Longer than any line is remembered.
         link.run(600);
-        assert!(link.outside <= 48, "seed {seed}: {} {}", link.outside, link.error(1.0));
+        outside += link.outside;
     }
+    assert!(outside <= 100, "{outside} of 57600");
 }
 
 #[test]
 fn a_path_shorter_than_any_before_is_in_the_bound_before_the_line_is_there() {
     let mut outside = 0;
-    for seed in 1..=12 {
+    for seed in 1..=24 {
         let mut link = Link::wifi(seed);
         link.run(100);
         link.least -= 350e3;
         link.excused = link.least;
-        link.run(2);
+        link.run(1);
         link.look();
         link.run(10);
         outside += link.outside;
     }
-    assert!(outside <= 40, "{outside}");
+    assert!(outside <= 60, "{outside} of 1920");
 }
 
 #[test]
