@@ -139,13 +139,17 @@ impl Elders {
         below.fold(0.0, f64::max)
     }
 
-    /// The same by pairs alone, where nothing but the rate tells a path from a clock: by any rate that the clock may have
-    /// had throughout.
-    pub fn fall_one_way(&self, now: &Elder) -> f64 {
+    /// The same by pairs alone, where nothing but the rate tells a path from a clock: by any rate that the clock may have had
+    /// throughout, and where its rate is none that was to be expected (`prior`: mean and standard deviation), by the next
+    /// one that is.
+    pub fn fall_one_way(&self, now: &Elder, prior: (f64, f64)) -> f64 {
+        let mut expected = Elder { rate_sigma: 0.0, ..*now };
+        let reach = PRIOR_SIGMAS * prior.1;
+        expected.line.rate = now.line.rate.clamp(prior.0 - reach, prior.0 + reach);
         let mut most = 0.0_f64;
         let lasts = self.lasts(now);
         let witnesses = self.witnesses(now.line.t);
-        let rates = witnesses.clone().chain([now]).filter(|e| e.rate_sigma < KNOWN_RATE);
+        let rates = witnesses.clone().chain([now, &expected]).filter(|e| e.rate_sigma < KNOWN_RATE);
         for at in rates.filter(|at| !lasts || at.agrees(now)) {
             let mut highest = 0.0_f64;
             for elder in witnesses.clone().filter(|e| e.sigma < KNOWN_FLOOR) {
@@ -198,6 +202,8 @@ impl Elders {
 mod tests {
     use super::*;
 
+    const PRIOR: (f64, f64) = (0.0, 40e3);
+
     fn elder(t: f64, y: f64, rate: f64) -> Elder {
         Elder::new(Straight { t, y, rate }, 1e3, 100.0)
     }
@@ -244,25 +250,33 @@ mod tests {
         // The path grows by 40 us/s for a minute: when it ends, the rate rises.
         let (elders, now) = seen(&[(0.0, -40e3), (60.0, 0.0)], 90.0);
         assert!(
-            elders.fall(&now) == 0.0 && elders.fall_one_way(&now) > 2.2e6,
+            elders.fall(&now) == 0.0 && elders.fall_one_way(&now, PRIOR) > 2.2e6,
             "{}",
-            elders.fall_one_way(&now)
+            elders.fall_one_way(&now, PRIOR)
         );
         // The same after minutes of one rate is the clock.
         let (elders, now) = seen(&[(0.0, -40e3), (300.0, 0.0)], 500.0);
-        assert_eq!(elders.fall_one_way(&now), 0.0);
+        assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
         // And so is a rate that fell and stays.
         let (elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 190.0);
-        assert!(elders.fall_one_way(&now) > 0.9e6);
+        assert!(elders.fall_one_way(&now, PRIOR) > 0.9e6);
         let (elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 390.0);
-        assert_eq!(elders.fall_one_way(&now), 0.0);
+        assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
+    }
+
+    #[test]
+    fn a_rate_that_no_crystal_has_is_a_path_that_grows() {
+        let (elders, now) = seen(&[(0.0, -130e3)], 30.0);
+        assert!(elders.fall(&now) == 0.0 && elders.fall_one_way(&now, PRIOR) > 30.0 * 20e3);
+        let (elders, now) = seen(&[(0.0, -90e3)], 30.0);
+        assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
     }
 
     #[test]
     fn what_no_path_grows_by_is_no_reading() {
         // The path shrank by 50 us/s for a minute: nobody takes that for the clock's rate once it is over.
         let (elders, now) = seen(&[(0.0, 0.0), (100.0, 50e3), (160.0, 0.0)], 200.0);
-        assert_eq!(elders.fall_one_way(&now), 0.0);
+        assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
     }
 
     #[test]
@@ -276,7 +290,7 @@ mod tests {
 
     #[test]
     fn in_silence_any_rate_that_the_clock_may_have_is_held() {
-        let prior = (0.0, 40e3);
+        let prior = PRIOR;
         // A path that grew, and one that shrinks.
         let (elders, now) = seen(&[(0.0, 5e3), (100.0, -30e3)], 140.0);
         assert!(elders.rate_doubt(&now, prior) >= 35e3);

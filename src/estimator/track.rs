@@ -512,7 +512,8 @@ impl Track {
         let floor = Straight::floor(&self.steady);
         let elder = self.elder();
         let two_way = self.up.seen > 0;
-        let fall = if two_way { self.elders.fall(&elder) } else { self.elders.fall_one_way(&elder) };
+        let fall =
+            if two_way { self.elders.fall(&elder) } else { self.elders.fall_one_way(&elder, self.prior) };
         let grown = self.former.map_or(0.0, |f| f.line.at(now) - floor.at(now)).max(fall);
         if self.hold.is_none() {
             self.elders.see(elder);

@@ -118,6 +118,12 @@ fn a_clock_set_ahead_does_not_pay_what_a_path_owes() {
         link.run(60);
         link.look();
         link.run(500);
-        assert_eq!((link.outside, link.steps), (0, 0), "seed {seed}: {} {}", link.error(1.0), link.bound(0.0));
+        assert_eq!(
+            (link.outside, link.steps),
+            (0, 0),
+            "seed {seed}: {} {}",
+            link.error(1.0),
+            link.bound(0.0)
+        );
     }
 }
