@@ -40,6 +40,8 @@ const SIGMAS: f64 = 3.0;
 const YOUNG_SIGMAS: f64 = 5.0;
 /// No path grows by more, ns: it is the rate that has changed.
 const MOST: f64 = 5e6;
+/// A line that was below is back when it is no further from there than this part of what clocks can do.
+const BACK: f64 = 0.25;
 /// What a floor's own noise may add, ns.
 const LEAST: f64 = 20e3;
 /// Nor does any crystal differ from what was expected of it by more than so many standard deviations.
@@ -62,6 +64,8 @@ pub(super) struct Elder {
 #[derive(Clone, Debug)]
 pub(super) struct Elders {
     lines: [Option<Elder>; COUNT],
+    /// The line runs below some of them, or did so just now and is not back yet.
+    parted: bool,
 }
 
 impl Elder {
@@ -90,7 +94,7 @@ impl Elder {
 
 impl Elders {
     pub const fn new() -> Self {
-        Self { lines: [None; COUNT] }
+        Self { lines: [None; COUNT], parted: false }
     }
 
     /// Remembers a line now and then.
@@ -103,7 +107,7 @@ impl Elders {
         if t - last.line.t < (YOUNG_EVERY * t).clamp(LEAST_EVERY, EVERY) {
             return;
         }
-        if elder.agrees(&last) {
+        if self.goes_on(&elder) {
             (elder.since, elder.lasted) = (last.since, last.lasted);
         }
         self.lines.rotate_right(1);
@@ -120,9 +124,16 @@ impl Elders {
         self.lines.iter().flatten().filter(move |e| now - e.line.t < MEMORY)
     }
 
+    /// Whether the rate of now is still that of the last line and of all those since when it has been: not only of the one
+    /// before, lest it creeps away.
+    fn goes_on(&self, now: &Elder) -> bool {
+        let since = self.lines[0].map_or(f64::MAX, |last| last.since);
+        self.lines.iter().flatten().filter(|e| e.since >= since).all(|e| e.agrees(now))
+    }
+
     /// Whether the rate of now has lasted long enough to be the clock's.
     fn lasts(&self, now: &Elder) -> bool {
-        self.lines[0].is_some_and(|last| last.lasted && last.agrees(now))
+        self.lines[0].is_some_and(|last| last.lasted) && self.goes_on(now)
     }
 
     /// How far the line of `now` runs below one of the elders, each carried at its own rate, where that is more than clocks
@@ -142,14 +153,20 @@ impl Elders {
     /// The same by pairs alone, where nothing but the rate tells a path from a clock: by any rate that the clock may have had
     /// throughout, and where its rate is none that was to be expected (`prior`: mean and standard deviation), by the next
     /// one that is.
-    pub fn fall_one_way(&self, now: &Elder, prior: (f64, f64)) -> f64 {
+    pub fn fall_one_way(&mut self, now: &Elder, prior: (f64, f64)) -> f64 {
         let mut expected = Elder { rate_sigma: 0.0, ..*now };
         let reach = PRIOR_SIGMAS * prior.1;
         expected.line.rate = now.line.rate.clamp(prior.0 - reach, prior.0 + reach);
+        let most = self.highest(now, &expected);
+        self.parted = most > 0.0;
+        most
+    }
+
+    fn highest(&self, now: &Elder, expected: &Elder) -> f64 {
         let mut most = 0.0_f64;
         let lasts = self.lasts(now);
         let witnesses = self.witnesses(now.line.t);
-        let rates = witnesses.clone().chain([now, &expected]).filter(|e| e.rate_sigma < KNOWN_RATE);
+        let rates = witnesses.clone().chain([now, expected]).filter(|e| e.rate_sigma < KNOWN_RATE);
         for at in rates.filter(|at| !lasts || at.agrees(now)) {
             let mut highest = 0.0_f64;
             for elder in witnesses.clone().filter(|e| e.sigma < KNOWN_FLOOR) {
@@ -160,8 +177,11 @@ impl Elders {
                     break;
                 }
                 // What ran at another rate for so long was the clock then.
-                if below > allowed && (!elder.lasted || elder.agrees(at)) {
+                let counts = !elder.lasted || elder.agrees(at);
+                if below > allowed && counts {
                     highest = highest.max((below + allowed).min(MOST));
+                } else if self.parted && below > BACK * allowed && counts {
+                    highest = highest.max(below);
                 }
             }
             most = most.max(highest);
@@ -248,35 +268,53 @@ mod tests {
     #[test]
     fn a_growth_from_the_start_shows_when_it_ends() {
         // The path grows by 40 us/s for a minute: when it ends, the rate rises.
-        let (elders, now) = seen(&[(0.0, -40e3), (60.0, 0.0)], 90.0);
+        let (mut elders, now) = seen(&[(0.0, -40e3), (60.0, 0.0)], 90.0);
         assert!(
             elders.fall(&now) == 0.0 && elders.fall_one_way(&now, PRIOR) > 2.2e6,
             "{}",
             elders.fall_one_way(&now, PRIOR)
         );
         // The same after minutes of one rate is the clock.
-        let (elders, now) = seen(&[(0.0, -40e3), (300.0, 0.0)], 500.0);
+        let (mut elders, now) = seen(&[(0.0, -40e3), (300.0, 0.0)], 500.0);
         assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
         // And so is a rate that fell and stays.
-        let (elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 190.0);
+        let (mut elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 190.0);
         assert!(elders.fall_one_way(&now, PRIOR) > 0.9e6);
-        let (elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 390.0);
+        let (mut elders, now) = seen(&[(0.0, 10e3), (100.0, 0.0)], 390.0);
         assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
     }
 
     #[test]
     fn a_rate_that_no_crystal_has_is_a_path_that_grows() {
-        let (elders, now) = seen(&[(0.0, -130e3)], 30.0);
+        let (mut elders, now) = seen(&[(0.0, -130e3)], 30.0);
         assert!(elders.fall(&now) == 0.0 && elders.fall_one_way(&now, PRIOR) > 30.0 * 20e3);
-        let (elders, now) = seen(&[(0.0, -90e3)], 30.0);
+        let (mut elders, now) = seen(&[(0.0, -90e3)], 30.0);
         assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
     }
 
     #[test]
     fn what_no_path_grows_by_is_no_reading() {
         // The path shrank by 50 us/s for a minute: nobody takes that for the clock's rate once it is over.
-        let (elders, now) = seen(&[(0.0, 0.0), (100.0, 50e3), (160.0, 0.0)], 200.0);
+        let (mut elders, now) = seen(&[(0.0, 0.0), (100.0, 50e3), (160.0, 0.0)], 200.0);
         assert_eq!(elders.fall_one_way(&now, PRIOR), 0.0);
+    }
+
+    #[test]
+    fn a_rate_that_creeps_away_is_another_one() {
+        let rates: Vec<_> = (0..12).map(|i| (250.0 + 10.0 * f64::from(i), -400.0 * f64::from(i))).collect();
+        let (mut elders, now) = seen(&rates, 370.0);
+        assert!(elders.fall_one_way(&now, PRIOR) > 200e3, "{}", elders.fall_one_way(&now, PRIOR));
+    }
+
+    #[test]
+    fn a_line_that_comes_back_is_held_until_it_is_there() {
+        let (mut elders, now) = seen(&[(0.0, 0.0)], 100.0);
+        let below = |by: f64| Elder { line: Straight { y: -by, ..now.line }, ..now };
+        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 0.0);
+        assert!(elders.fall_one_way(&below(200e3), PRIOR) > 200e3);
+        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 25e3);
+        assert_eq!(elders.fall_one_way(&below(5e3), PRIOR), 0.0);
+        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 0.0);
     }
 
     #[test]
