@@ -310,11 +310,11 @@ mod tests {
     fn a_line_that_comes_back_is_held_until_it_is_there() {
         let (mut elders, now) = seen(&[(0.0, 0.0)], 100.0);
         let below = |by: f64| Elder { line: Straight { y: -by, ..now.line }, ..now };
-        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 0.0);
+        assert_eq!(elders.fall_one_way(&below(20e3), PRIOR), 0.0);
         assert!(elders.fall_one_way(&below(200e3), PRIOR) > 200e3);
-        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 25e3);
+        assert_eq!(elders.fall_one_way(&below(20e3), PRIOR), 20e3);
         assert_eq!(elders.fall_one_way(&below(5e3), PRIOR), 0.0);
-        assert_eq!(elders.fall_one_way(&below(25e3), PRIOR), 0.0);
+        assert_eq!(elders.fall_one_way(&below(20e3), PRIOR), 0.0);
     }
 
     #[test]

@@ -531,6 +531,7 @@ impl Track {
         let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
         let changing = (self.score / SCORE_DOUBT).clamp(0.0, 1.0);
         let median = self.down.delays.quantile(0.5);
+        let rate_doubt = if two_way { 0.0 } else { self.elders.rate_doubt(&elder, self.prior) };
         let state = State {
             now,
             target: follows.at(now) + delay + lean,
@@ -551,15 +552,15 @@ impl Track {
                 // A run's least lateness may be that of a sample from before what it is about.
                 + (BOUND_GROWTH * self.down.late(floor, sigma))
                     .max(match self.hold {
-                        Some(_) => BOUND_GROWTH * self.hold_gap,
+                        // And the line may coast at a rate that was a path's, which shrank or grew until then.
+                        Some(since) => BOUND_GROWTH * self.hold_gap.max(rate_doubt * (now - since)),
                         None => BOUND_BELOW * self.down.below(floor),
                     })
                 .max(BOUND_GROWTH * self.rounds.suspects())
                 .max(if two_way { 0.0 } else { BOUND_GROWTH * self.down.above(floor, sigma) })
                 + self.rounds.latest.above(Straight::ceiling(&self.steady), now)
                 + agile * changing,
-            rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing
-                + if two_way { 0.0 } else { self.elders.rate_doubt(&elder, self.prior) },
+            rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing + rate_doubt,
         };
         self.output.follow(state);
     }
