@@ -20,9 +20,11 @@
 //! delay of the session, which nothing can show: a growth of that delay which was seen is inside, and so
 //! is the step back that looks the same. With exchanges, in
 //! absolute terms: only the sum of the two least delays shows in the round trip, so half of it bounds whatever the
-//! asymmetry; on a symmetric link that is far more than the error. A rate that falls may be a path that grows: for some
-//! minutes the bound holds both, as far as a path may grow. In the first seconds it is wide, for the floor may not have
-//! shown yet.
+//! asymmetry; on a symmetric link that is far more than the error. A rate that falls may be a path that grows, and one
+//! that rises a path that grew until now: for some minutes the bound holds both, as far as a path may grow, and in a
+//! silence it grows by what the rate may be instead. What pairs alone cannot show is a growth by a fifth of a millisecond
+//! or less, and one in the first minute of a line, for as long as it goes on: a slower clock gives the same samples.
+//! In the first seconds the bound is wide, for the floor may not have shown yet.
 #![forbid(unsafe_code)]
 
 mod delays;

@@ -46,6 +46,13 @@ const FEWEST_BEFORE: usize = 8;
 /// Part of their lateness that earlier samples are counted above: bins are a fifth wide.
 const LATE_PART: f64 = 0.8;
 
+/// Of so many of the latest samples, as many as this are above a line more often because it is too low than because
+/// their stamps are late (field guide 1.14: up to one in fifty).
+const ABOVE: [(usize, usize); 3] = [(16, 2), (32, 3), (64, 4)];
+const MOST_ABOVE: usize = 4;
+/// Standard deviations above the line from which on that counts.
+const ABOVE_SIGMA: f64 = 2.0;
+
 /// The latest samples of one direction, newest first. Those of the way up are stored mirrored, so that for either
 /// direction a packet that was delayed lies below the line.
 #[derive(Clone, Debug)]
@@ -185,6 +192,33 @@ impl Side {
             }
         }
         most
+    }
+
+    /// By how much the floor may lie higher than the line, as more of the latest samples say than stamps are late, ns. Each
+    /// sample is a lower limit of it.
+    pub fn above(&self, line: Straight, sigma: f64) -> f64 {
+        let mut tops = [0.0; MOST_ABOVE];
+        let mut most = 0.0_f64;
+        let mut next = ABOVE.iter().peekable();
+        for (i, p) in self.recent().iter().enumerate() {
+            let mut above = -line.above(p);
+            for top in &mut tops {
+                if *top < above {
+                    above = std::mem::replace(top, above);
+                }
+            }
+            if let Some((_, count)) = next.next_if(|(len, _)| i + 1 == *len) {
+                most = most.max(tops[*count - 1]);
+            }
+            if next.peek().is_none() {
+                break;
+            }
+        }
+        if most > ABOVE_SIGMA * sigma + BEYOND_LEAST {
+            most
+        } else {
+            0.0
+        }
     }
 
     /// Whether nothing was ever nearly as late as the latest samples, of which the delays were learned from `own`, all are.

@@ -7,6 +7,7 @@ use crate::time::Span;
 mod contradiction;
 mod honest;
 mod leap;
+mod paths;
 mod start;
 
 /// Local and remote clock at the start, ns: far apart and large, where an f64 would lose some 200 ns.

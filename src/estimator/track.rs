@@ -3,7 +3,7 @@
 
 use super::delays::Delays;
 use super::drift::drift;
-use super::elders::Elders;
+use super::elders::{Elder, Elders};
 use super::filter::{Excess, Filter, Point};
 use super::fit::LATE_MOST;
 use super::line::Line;
@@ -254,6 +254,7 @@ impl Track {
         }
         self.doubt_exchanges();
         self.follow_former();
+        self.remember_growth();
         self.publish(now, if r > limit { 1.5 * r } else { 0.0 });
         if r > limit {
             Verdict::Outlier
@@ -309,11 +310,10 @@ impl Track {
         self.steady.p[0][0] += (top - returned).powi(2) + 0.01 * returned * returned;
         let before = self.steady.x[0];
         self.steady.update(h, y, 1.0, self.down.excess());
-        self.debt = (self.debt - top).max(0.0);
-        if top - returned > self.output.calm() {
-            // More than the path had grown by: then it may be the clock that was set ahead, and the path as long as before.
-            self.debt = self.debt.max(returned);
-        }
+        // More than the path had grown by: then it may be the clock that was set ahead, and the path as long as before.
+        let owed = self.debt.max(returned);
+        let clock = top > owed + self.output.calm();
+        self.debt = if clock { owed } else { (self.debt - top).max(0.0) };
         self.hold = None;
         if returned == 0.0 && self.steady.x[0] - before > self.down.delays.quantile(0.2) {
             self.down.relearn(Straight::floor(&self.steady));
@@ -481,20 +481,29 @@ impl Track {
         Self::start(local, remote, prior, Some([self.down.delays.clone(), self.up.delays.clone()]))
     }
 
+    /// The line of now, to remember.
+    fn elder(&self) -> Elder {
+        let sigma = |i: usize| self.steady.p[i][i].max(0.0).sqrt();
+        Elder::new(Straight::floor(&self.steady), sigma(0), sigma(1))
+    }
+
     fn publish(&mut self, now: LocalTime, doubt: f64) {
         let rate = &mut self.steady.x[1];
         *rate = rate.clamp(-MAX_RATE, MAX_RATE);
         let now = (self.elapsed(now) as f64 * 1e-9).max(self.steady.t);
         let floor = Straight::floor(&self.steady);
-        let grown = self.former.map_or(0.0, |f| f.line.at(now) - floor.at(now)).max(self.elders.fall(floor));
+        let elder = self.elder();
+        let two_way = self.up.seen > 0;
+        let fall =
+            if two_way { self.elders.fall(&elder) } else { self.elders.fall_one_way(&elder, self.prior) };
+        let grown = self.former.map_or(0.0, |f| f.line.at(now) - floor.at(now)).max(fall);
         if self.hold.is_none() {
-            self.elders.see(floor, self.steady.p[1][1].max(0.0).sqrt());
+            self.elders.see(elder);
         }
         let follows = match self.former {
             Some(f) if f.holds => f.line,
             _ => floor,
         };
-        let two_way = self.up.seen > 0;
         let gap = if two_way { self.steady.x[2].max(0.0) } else { 0.0 };
         let sigma = self.steady.p[0][0].max(0.0).sqrt();
         // Half a round trip that was seen once may be half a spike.
@@ -504,6 +513,7 @@ impl Track {
         let agile = (self.agile.x[0] - self.steady.x[0]).abs() + 3.0 * self.agile.p[0][0].max(0.0).sqrt();
         let changing = (self.score / SCORE_DOUBT).clamp(0.0, 1.0);
         let median = self.down.delays.quantile(0.5);
+        let rate_doubt = if two_way { 0.0 } else { self.elders.rate_doubt(&elder, self.prior) };
         let state = State {
             now,
             target: follows.at(now) + delay + lean,
@@ -524,13 +534,15 @@ impl Track {
                 // A run's least lateness may be that of a sample from before what it is about.
                 + (BOUND_GROWTH * self.down.late(floor, sigma))
                     .max(match self.hold {
-                        Some(_) => BOUND_GROWTH * self.hold_gap,
+                        // And the line may coast at a rate that was a path's, which shrank or grew until then.
+                        Some(since) => BOUND_GROWTH * self.hold_gap.max(rate_doubt * (now - since)),
                         None => BOUND_BELOW * self.down.below(floor),
                     })
                 .max(BOUND_GROWTH * self.rounds.suspects())
+                .max(if two_way { 0.0 } else { BOUND_GROWTH * self.down.above(floor, sigma) })
                 + self.rounds.latest.above(Straight::ceiling(&self.steady), now)
                 + agile * changing,
-            rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing,
+            rate_doubt: (self.agile.x[1] - self.steady.x[1]).abs() * changing + rate_doubt,
         };
         self.output.follow(state);
     }

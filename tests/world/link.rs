@@ -11,6 +11,8 @@ const SPACING: f64 = 20e-6;
 const YOUNG: f64 = 60.0;
 /// and so long after the rate has changed, s: until it is known as well as before.
 const SETTLES: f64 = 120.0;
+/// A growth that comes at once takes so long to show, s.
+const SHOWS: f64 = 40.0;
 /// A queue's end is felt for so long, s.
 const JUST_NOW: f64 = 10.0;
 /// Within this it shows that a path is short again, ns: four seconds of samples.
@@ -168,9 +170,8 @@ impl Lane {
         queues.map(|e| if let Trouble::Queue(most) = e.what { most } else { 0.0 }).fold(0.0, f64::max)
     }
 
-    /// By how much the least delay is longer at `world` (ns) than at its least since `since`, in ns, and whether it began
-    /// to be while the line was young, its rate had changed (at `changes`, s) not long ago,
-    /// or grows slowly.
+    /// By how much the least delay is longer at `world` (ns) than at its least since `since`, in ns, and whether it grew
+    /// while the line was young, or its rate had changed (at `changes`, s) not long ago.
     pub fn grown(&self, world: i64, since: i64, changes: &[f64]) -> (i64, bool) {
         let at = |world: i64| -> f64 { self.episodes.iter().map(|e| e.growth(world as f64 * 1e-9)).sum() };
         // Growth is linear between these times.
@@ -188,19 +189,18 @@ impl Lane {
                 || changes.iter().any(|change| (*change..*change + SETTLES).contains(&x))
         };
         let growing = |e: &Episode| e.growth((e.from + e.until) * 0.5) > 0.0;
-        let begins =
-            |e: &Episode| (0..40).map(|i| e.from + f64::from(i)).take_while(|x| *x < e.until).any(unsettled);
-        // So slow a growth never shows as one, but as a rate: the bound holds both for some minutes only.
-        let slow = |e: &Episode| {
-            let x = world as f64 * 1e-9;
-            matches!(e.what, Trouble::Roaming(_)) && (e.from..e.until + 5.0).contains(&x)
+        // It does so for a third of its time, and when it does at once, as long as that takes to show.
+        let begins = |e: &Episode| {
+            let slow = if matches!(e.what, Trouble::Roaming(_)) { (e.until - e.from) / 3.0 } else { 0.0 };
+            let grows = slow.max(SHOWS).min(e.until - e.from);
+            (0..=grows as u32).map(|i| e.from + f64::from(i)).any(unsettled)
         };
         // Nor is one that was seen known any more once the rate has changed.
         let hidden = |e: &Episode| {
             let x = world as f64 * 1e-9;
             (e.from..e.until + 5.0).contains(&x) && changes.iter().any(|change| (e.from..x).contains(change))
         };
-        let early = self.episodes.iter().any(|e| (growing(e) && (begins(e) || hidden(e))) || slow(e));
+        let early = self.episodes.iter().any(|e| growing(e) && (begins(e) || hidden(e)));
         (((longest - least) * 1e9) as i64, early)
     }
 

@@ -19,14 +19,13 @@ pub struct Crystal {
     pub changes: Vec<(f64, f64, f64)>,
 }
 
-/// A change of rate counts as one under way for so long, s.
-const SETTLES: f64 = 120.0;
+/// A change of rate is not known in a silence, which lasts up to a minute, that it falls into or comes ten seconds before, s.
+const SETTLES: f64 = 70.0;
 
 impl Crystal {
     /// By how much the rate has changed, at `t` (s), with changes that were not long ago, ns/s.
     pub fn warmed(&self, t: f64) -> f64 {
-        let recent =
-            self.changes.iter().filter(|(at, _, within)| (*at..*at + within * 3.0 + SETTLES).contains(&t));
+        let recent = self.changes.iter().filter(|(at, _, within)| (*at..*at + within + SETTLES).contains(&t));
         recent.map(|(_, by, _)| by.abs() * 1e3).sum()
     }
 }

@@ -25,9 +25,9 @@ const HANDOVER: i64 = 4_000_000_000;
 /// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (12 s at 8 Hz): it takes a
 /// run of samples to show, and round trips from before it to be forgotten.
 const SMALL_STEP_PAIRS: u32 = 96;
-/// By how much a path may grow unseen, by pairs alone, ns: the steady wander of two crystals over the minutes that the
-/// estimator looks back (its elders).
-const UNSEEN_GROWTH: i64 = 300_000;
+/// By how much a path may grow unseen, by pairs alone, ns: what two crystals wander by in the minutes that it takes, and
+/// the rate's own uncertainty (estimator, elders).
+const UNSEEN_GROWTH: i64 = 200_000;
 /// Heap of an association, bytes: outbox and changes at their fullest, and room.
 const HEAP: isize = 64 * 1024;
 /// Calls of tick in a second of the host's clock: 8 Syncs, 1 Announce, 1 Signaling, role deadlines, and as much again.
@@ -342,9 +342,10 @@ impl Watch {
 
     /// Whether an error is one of those that nothing on this side can show:
     ///
-    /// - By pairs alone, a path that grows by no more than crystals may do meanwhile, or while the rate is not known yet
-    ///   or changes itself, or within minutes, looks as if the clock did. `grown` is by how much the path is longer than
-    ///   the least since the line began, and whether it began to grow at such a time.
+    /// - By pairs alone, a path that grows by no more than crystals may do meanwhile looks as if the clock did; and so does
+    ///   one that grows while the rate is not known: in the first minute of a line, and after a change of the rate. Samples
+    ///   say only that the line lies nowhere below them: a clock that is slower by as much gives the very same ones.
+    ///   `grown` is by how much the path is longer than the least since the line began, and whether it grew at such a time.
     /// - In holdover, a crystal whose temperature changes. `warmed` is by how much its rate has, in ns/s.
     pub fn excused(
         &self,

@@ -187,6 +187,18 @@ impl Track {
         }
     }
 
+    /// A growth that the elders know of, though no verdict has shown it, is kept where the floor was before: they forget.
+    pub(super) fn remember_growth(&mut self) {
+        if self.former.is_some() || self.hold.is_some() || self.up.seen > 0 {
+            return;
+        }
+        if let Some(grown) = self.elders.grown(&self.elder()) {
+            let floor = Straight::floor(&self.steady);
+            let line = Straight { y: floor.y + grown, ..floor };
+            self.former = Some(Former { line, since: floor.t, grown, fall: 0.0, holds: false, abrupt: true });
+        }
+    }
+
     /// Whether the floor before the last change is still of use, and which of the two is right.
     pub(super) fn follow_former(&mut self) {
         let now = self.steady.t;
