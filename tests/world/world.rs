@@ -19,8 +19,9 @@ pub const SECOND: i64 = 1_000_000_000;
 /// What a role may take to be what it should, after anything that disturbs it, s: an Announce every 20 s, an election
 /// and a watchdog.
 const SETTLE: f64 = 15.0;
-/// In any one world, one sample of so many may be outside of its bound.
+/// In any one world, one sample of so many may be outside of its bound, but always those of one second.
 const WORST: u64 = 200;
+const WORST_SECOND: u64 = 20;
 /// Who has a worse clock, or never serves, makes us yield for so long at most, ns: until its next Announce, or the
 /// watchdog's time.
 const WOKEN: i64 = 4 * SECOND;
@@ -453,7 +454,7 @@ impl World {
             let Some((timeline, _)) = session.read(&self.hosts[session.plan.host], end) else { continue };
             let tally = session.watch.tally;
             // One in a thousand is promised of all samples (and asked of all worlds together); no world may be much worse.
-            if tally.outside > (tally.samples / WORST).max(1) {
+            if tally.outside > (tally.samples / WORST).max(WORST_SECOND) {
                 let what = format!("outside of the bound in {} of {} samples", tally.outside, tally.samples);
                 session.watch.violations.push(format!("{what}, first at {:?}", self.report.outside.first()));
             }
