@@ -47,9 +47,8 @@ fn random_worlds(part: u64) {
     for seed in seeds {
         let report = World::new(chance::plan(seed, LENGTH)).run();
         tally += report.tally;
-        wrong.extend(
-            report.violations.into_iter().map(|what| format!("WORLD_SEED={seed} cargo test world: {what}")),
-        );
+        let found = report.violations.into_iter().chain(report.below);
+        wrong.extend(found.map(|what| format!("WORLD_SEED={seed} cargo test world: {what}")));
     }
     println!("{tally}");
     complain("", &wrong);
@@ -64,6 +63,10 @@ fn random_worlds(part: u64) {
 fn holds(tally: &watch::Tally) -> bool {
     tally.outside * 50_000 <= tally.samples && tally.excused * 500 <= tally.samples
 }
+
+/// In a soak one world of so many may have more readings outside of their bound than a world may: what is promised is
+/// promised of all readings. They are told one by one.
+const BELOW: usize = 5_000;
 
 /// Two thousand random worlds of ten minutes, in four parts: the first one, and the one that WORLD_SEED names.
 #[test]
@@ -98,7 +101,7 @@ fn soak() {
     let seconds = number("WORLD_SOAK_SECONDS").unwrap_or(60);
     let count = number("WORLD_SOAK_COUNT").unwrap_or(u64::MAX - first);
     let start = Instant::now();
-    let (mut worlds, mut wrong, mut violations) = (0_u64, Vec::new(), 0);
+    let (mut worlds, mut wrong, mut violations, mut below) = (0_usize, Vec::new(), 0, Vec::new());
     let mut tally = watch::Tally::default();
     for seed in first..first + count {
         if count > u32::MAX.into() && start.elapsed().as_secs() >= seconds {
@@ -109,6 +112,10 @@ fn soak() {
         let found = match outcome {
             Ok(report) => {
                 tally += report.tally;
+                for what in &report.below {
+                    println!("WORLD_SEED={seed} cargo test world: {what}");
+                }
+                below.extend((!report.below.is_empty()).then_some(seed));
                 report.violations
             }
             Err(_) => vec!["a panic, see above".into()],
@@ -121,8 +128,14 @@ fn soak() {
         worlds += 1;
     }
     let hours = worlds as f64 * LENGTH / 3_600.0;
+    let share = 100.0 * (1.0 - tally.outside as f64 / tally.samples.max(1) as f64);
     println!("WORLDS {worlds} worlds from seed {first} on, {hours:.0} virtual hours, {violations} violations in seeds {wrong:?}; {tally}");
+    println!(
+        "WORLDS within the bound {share:.5} % of all readings; less than 99.5 % in {} worlds: {below:?}",
+        below.len()
+    );
     assert!(wrong.is_empty() && holds(&tally), "{violations} violations");
+    assert!(below.len() * BELOW <= worlds.max(BELOW), "{} worlds below", below.len());
 }
 
 /// Prints what worlds do, for whoever works on them.
@@ -140,10 +153,10 @@ fn survey_of_worlds() {
         let report = world.run();
         samples += report.tally.samples;
         outside += report.tally.outside;
-        if !report.violations.is_empty() {
+        if !report.violations.is_empty() || !report.below.is_empty() {
             bad += 1;
             println!("== seed {seed}: {text}");
-            for violation in report.violations.iter().take(4) {
+            for violation in report.violations.iter().chain(&report.below).take(4) {
                 println!("   {violation}");
             }
             for line in report.outside.iter().step_by((report.outside.len() / 6).max(1)) {

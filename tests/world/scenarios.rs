@@ -37,7 +37,9 @@ fn run_any(name: &str, plan: &Plan) -> Vec<(u64, Report)> {
     let seeds = number("WORLD_SEED").map_or(1..=SEEDS, |seed| seed..=seed);
     let world = |seed| {
         let report = World::new(Plan { seed, ..plan.clone() }).run();
-        complain(&format!("WORLD_SEED={seed} cargo test --test world {name}"), &report.violations);
+        let again = format!("WORLD_SEED={seed} cargo test --test world {name}");
+        complain(&again, &report.violations);
+        complain(&again, &report.below);
         (seed, report)
     };
     seeds.map(world).collect()

