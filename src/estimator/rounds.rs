@@ -5,8 +5,12 @@
 
 use super::latest::Latest;
 
-/// Round trips in a row that prove a step.
+/// Round trips in a row that prove a step,
 const PROOF: usize = 3;
+/// and where they go up and down by as much as the step, so that some agree by chance.
+const RESTLESS_PROOF: usize = 10;
+/// They do where less than this part of those remembered agree.
+const AGREEING: f64 = 0.7;
 /// Pairs without one after which they are no row.
 const PATIENCE: u32 = 3;
 /// Part of a step that round trips may be off by from the known one, and steps from each other: no delay explains the
@@ -51,6 +55,7 @@ pub(super) struct Rounds {
     /// How late the first pair was whose round trip denies a delay, how many said the same, and what it would be.
     late: f64,
     count: usize,
+    proof: usize,
     told: Told,
     /// Pairs since the last of them.
     idle: u32,
@@ -67,6 +72,7 @@ impl Rounds {
             len: 0,
             late: 0.0,
             count: 0,
+            proof: PROOF,
             told: Told::Leap,
             idle: 0,
         }
@@ -95,6 +101,10 @@ impl Rounds {
         } else {
             (self.late, self.count, self.told) = (late, 1, left.1);
         }
+        let near = |r: &&(f64, f64)| (r.1 - round).abs() <= likely;
+        let agreeing = self.remembered[..self.len].iter().filter(near).count();
+        let restless = (agreeing as f64) < AGREEING * self.len as f64;
+        self.proof = if restless { RESTLESS_PROOF } else { PROOF };
         self.idle = 0;
         true
     }
@@ -136,7 +146,7 @@ impl Rounds {
     /// What a pair that is `late` completes the proof of.
     pub fn prove(&self, late: f64) -> Option<Told> {
         let alike = (late - self.late).abs() <= UNLIKE * self.late.abs();
-        (self.count >= PROOF && alike).then_some(self.told)
+        (self.count >= self.proof && alike).then_some(self.told)
     }
 
     /// The line was put right: what was said of it is forgotten.
@@ -199,6 +209,21 @@ mod tests {
         // Unless pairs go on without.
         (0..=PATIENCE).for_each(|_| rounds.next_pair());
         assert!(rounds.prove(20e6).is_none() && !rounds.awaits());
+    }
+
+    #[test]
+    fn among_restless_round_trips_three_alike_may_be_chance() {
+        let mut rounds = Rounds::new();
+        for i in 0..16 {
+            rounds.remember(Beside { round: 1e6 + 5e6 * f64::from(i % 8), ..beside(0.0) });
+        }
+        for count in 1..RESTLESS_PROOF {
+            rounds.next_pair();
+            assert!(rounds.see(Beside { round: 21e6, ..beside(20e6) }, 0.0, 10e3, (0.0, Told::Leap)));
+            assert_eq!(rounds.prove(20e6), None, "{count}");
+        }
+        assert!(rounds.see(Beside { round: 21e6, ..beside(20e6) }, 0.0, 10e3, (0.0, Told::Leap)));
+        assert_eq!(rounds.prove(20e6), Some(Told::Leap));
     }
 
     #[test]
