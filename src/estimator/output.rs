@@ -193,6 +193,11 @@ impl Output {
         self.calm
     }
 
+    /// The published bound, ns.
+    pub const fn bound(&self) -> f64 {
+        self.bound
+    }
+
     /// The line for readers, given the epoch's first sample.
     pub fn line(&self, local0: LocalTime, remote0: PtpTime) -> Line {
         // Casts from float saturate and take NaN as 0.

@@ -123,6 +123,8 @@ pub(super) struct Track {
     former: Option<Former>,
     /// What the path had grown by where a former floor was given up, ns: pairs alone cannot show that it has not.
     debt: f64,
+    /// The bound without half the round trip, while nothing contradicted the line, ns.
+    unsure: f64,
     rounds: Rounds,
     elders: Elders,
     output: Output,
@@ -154,6 +156,7 @@ impl Track {
             hold_gap: 0.0,
             former: None,
             debt: 0.0,
+            unsure: f64::MAX,
             rounds: Rounds::new(),
             elders: Elders::new(),
             output: Output::new(),
@@ -195,6 +198,9 @@ impl Track {
             return self.far_sample(local, remote, r, now);
         }
         self.pending_len = 0;
+        if self.hold.is_none() && !self.rounds.awaits() {
+            self.unsure = self.output.bound() - 0.5 * self.steady.x[2].max(0.0);
+        }
         self.rounds.next_pair();
         let told = self.rounds.prove(-r);
         if told == Some(Told::Leap) {

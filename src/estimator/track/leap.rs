@@ -4,7 +4,7 @@
 use super::super::filter::Point;
 use super::super::rounds::{Beside, Told, UNLIKE};
 use super::super::side::Straight;
-use super::{Track, GAP_EXCHANGES, SCORE_DOUBT};
+use super::{Track, GAP_EXCHANGES, SCORE_DOUBT, STEP};
 use crate::estimator::CRYSTALS;
 
 /// A step by less is left to the line to follow, ns.
@@ -57,7 +57,10 @@ impl Track {
         let near = |p: &&Point| line.above(p) * late.signum() <= likely;
         let last = before().filter(near).nth(NEAR - 1).or_else(|| before().next_back())?.t;
         let former = self.former.filter(|f| f.holds || f.abrupt);
-        let leapt = (1.0 - UNLIKE) * late.abs() > LOST_RATE * (t - last);
+        // Nor where the line was known no better before: it may be what is wrong, and its bound has said so. But no line
+        // is wrong by as much as a step.
+        let known = late.abs() > self.unsure.min(STEP) || crate::planted::bug("doubt-is-a-step");
+        let leapt = known && (1.0 - UNLIKE) * late.abs() > LOST_RATE * (t - last);
         if leapt || crate::planted::bug("drift-is-a-step") {
             // Where the line from before the path grew still counts, that is where pairs come back to.
             let returned = former.is_some_and(|f| (f.line.at(t) - line.at(t) + late).abs() <= likely);
@@ -101,5 +104,26 @@ impl Track {
         let known = self.up.seen >= GAP_EXCHANGES;
         let least = self.rounds.least_of(|t| t >= since).filter(|_| known);
         least.is_some_and(|round| round - self.steady.x[2] > UNLIKE * late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{LocalTime, PtpTime};
+
+    #[test]
+    fn pairs_that_leave_a_line_by_less_than_it_was_unsure_of_are_no_leap() {
+        let local = |i: i64| LocalTime::from_nanos(i * 125_000_000);
+        let remote = |i: i64| PtpTime::clamped(i128::from(i) * 125_000_000 - i128::from(i * 17 % 40) * 1_000);
+        let mut track = Track::start(local(1), remote(1), (0.0, CRYSTALS), None);
+        for i in 2..200 {
+            track.pair(local(i), remote(i), local(i));
+        }
+        assert!(track.unsure < 100e3, "{}", track.unsure);
+        let told = |track: &Track| track.left(track.steady.t + 0.125, 13e6).map(|(_, told)| told);
+        assert_eq!(told(&track), Some(Told::Leap));
+        track.unsure = 30e6;
+        assert_ne!(told(&track), Some(Told::Leap));
     }
 }
