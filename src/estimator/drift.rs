@@ -2,11 +2,12 @@
 //!
 //! A path that grows or shrinks steadily pulls the floor one way and, where both ways take it, the ceiling the other. A
 //! line whose rate is not known well gives way to either, and the clock's rate lies between theirs: by exchanges it shows
-//! how far the rate may be wrong, which counts once nothing is heard any more.
+//! how far the rate may be wrong, which counts once nothing is heard any more. Where they are few it does not show, and any
+//! rate counts that the clock may have had.
 #![forbid(unsafe_code)]
 
 use super::filter::Point;
-use super::side::{Side, Straight};
+use super::side::{Side, Straight, HISTORY};
 
 /// Samples looked at: 16 s at 8 Hz.
 const SAMPLES: usize = 128;
@@ -19,6 +20,14 @@ const BEYOND: usize = 8;
 const CHANCE: f64 = 0.3;
 /// Stamps differ by so much, ns.
 const STAMPS: f64 = 6e3;
+/// How far back samples count that are to show that there is no trend, s,
+const MINUTE: f64 = 60.0;
+/// and how many of them each half must have.
+const FEWEST_HALF: usize = 4;
+/// Halves closer than this tell no rate, s.
+const LEAST_APART: f64 = 1.0;
+/// Of that many samples the lowest one lies that far off the edge no more often than this.
+const RARELY: f64 = 1e-3;
 
 /// By how much at least the latest samples' edge leaves `line`, either way, ns/s.
 pub(super) fn drift(side: &Side, line: Straight) -> f64 {
@@ -35,9 +44,29 @@ pub(super) fn drift(side: &Side, line: Straight) -> f64 {
     ((newer - older).abs() - unsure).max(0.0) / apart
 }
 
+/// By how much at most the edge of the last minute's samples may leave `line`, either way, ns/s; where they are too few to
+/// tell, by any.
+pub(super) fn allowed(side: &Side, line: Straight) -> f64 {
+    let recent = side.recent();
+    let newest = recent.first().map_or(0.0, |p| p.t);
+    let len = recent.iter().take_while(|p| newest - p.t < MINUTE).count();
+    if len < 2 * FEWEST_HALF {
+        return f64::MAX;
+    }
+    let (late, early) = recent[..len].split_at(len / 2);
+    let ((newer, t), (older, since)) = (edge(late, line), edge(early, line));
+    let apart = t - since;
+    if apart < LEAST_APART {
+        return f64::MAX;
+    }
+    let chance = 1.0 - RARELY.powf(1.0 / late.len() as f64);
+    let unsure = side.delays.quantile(chance.max(CHANCE)) + STAMPS;
+    ((newer - older).abs() + unsure) / apart
+}
+
 /// How far the edge of some samples lies below the line, and their middle.
 fn edge(samples: &[Point], line: Straight) -> (f64, f64) {
-    let mut below = [0.0; SAMPLES / 2 + 1];
+    let mut below = [0.0; HISTORY / 2 + 1];
     let len = below.iter_mut().zip(samples).map(|(b, p)| *b = line.above(p)).count();
     let (_, edge, _) = below[..len].select_nth_unstable_by(len / BEYOND, f64::total_cmp);
     (*edge, samples.iter().map(|p| p.t).sum::<f64>() / len as f64)
@@ -70,6 +99,18 @@ mod tests {
             assert!((0.6 * by.abs()..1.05 * by.abs()).contains(&seen), "{by}: {seen}");
         }
         assert!(drift(&side(50e3, 40), LINE) > 10e3);
+    }
+
+    #[test]
+    fn what_a_minute_allows_holds_the_trend_and_is_narrow_where_there_is_none() {
+        for by in [-50e3, -10e3, 0.0, 10e3, 50e3] {
+            let most = allowed(&side(by, 256), LINE);
+            assert!(most >= by.abs() && most < 1.1 * by.abs() + 3e3, "{by}: {most}");
+        }
+        // A few tell a little, fewer nothing.
+        assert!((50e3..120e3).contains(&allowed(&side(50e3, 16), LINE)));
+        assert_eq!(allowed(&side(0.0, 15), LINE), f64::MAX);
+        assert_eq!(allowed(&side(0.0, 0), LINE), f64::MAX);
     }
 
     #[test]

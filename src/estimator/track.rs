@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::delays::Delays;
-use super::drift::drift;
+use super::drift::{allowed, drift};
 use super::elders::{Elder, Elders};
 use super::filter::{Excess, Filter, Point};
 use super::fit::LATE_MOST;
@@ -10,6 +10,7 @@ use super::line::Line;
 use super::output::{Output, State};
 use super::rounds::{Rounds, Told};
 use super::side::{Side, Straight};
+use super::CRYSTALS;
 use crate::time::{LocalTime, PtpTime, Span};
 use hold::Former;
 
@@ -567,11 +568,19 @@ impl Track {
     }
 
     /// Nothing has been heard for a while: ends the steering. Where the ways up and down told of different rates the
-    /// path was changing, and the clock's rate lies between them.
+    /// path was changing, and the clock's rate lies between them: as far apart as it seems, or where no rate has lasted long
+    /// enough to be the clock's, as it may be.
     pub fn coast(&mut self, now: LocalTime) {
         let [floor, ceiling] = [Straight::floor(&self.steady), Straight::ceiling(&self.steady)];
         let two_way = self.up.seen >= GAP_EXCHANGES;
-        let drift = if two_way { drift(&self.down, floor).max(drift(&self.up, ceiling)) } else { 0.0 };
+        let drift = if two_way {
+            let most = allowed(&self.down, floor).max(allowed(&self.up, ceiling));
+            // What was expected may have been learned from this very path: any crystal's rate counts.
+            let doubt = self.elders.rate_doubt(&self.elder(), (0.0, CRYSTALS)).min(most);
+            drift(&self.down, floor).max(drift(&self.up, ceiling)).max(doubt)
+        } else {
+            0.0
+        };
         self.output.coast(self.elapsed(now) as f64 * 1e-9, drift);
     }
 

@@ -127,3 +127,33 @@ fn a_clock_set_ahead_does_not_pay_what_a_path_owes() {
         );
     }
 }
+
+#[test]
+fn in_a_silence_the_bound_grows_by_any_rate_that_few_samples_of_both_ways_allow() {
+    for seed in 1..=8 {
+        let mut link = Link::wifi(seed);
+        // Both ways grow by 48 us a second from the start: the trend of 16 s hides in such delays.
+        for i in 0..224 {
+            let grown = 6e3 * f64::from(i);
+            (link.least, link.two_way) = (1e6 + grown, Some(1e6 + grown));
+            link.sync();
+        }
+        link.advance(1_000_000_000);
+        link.estimator.coast(link.local());
+        let line = link.estimator.line().unwrap();
+        let wrong = (line.rate - link.ppm * 1e-6).abs();
+        assert!(line.error_growth >= wrong, "seed {seed}: {} of {wrong}", line.error_growth);
+    }
+    // Where the path keeps to itself, that is little.
+    let mut link = two_way_wire();
+    link.run(60);
+    link.estimator.coast(link.local());
+    let growth = link.estimator.line().unwrap().error_growth;
+    assert!(growth < 3e-6, "{growth}");
+}
+
+fn two_way_wire() -> Link {
+    let mut link = Link::wired(1);
+    link.two_way = Some(60e3);
+    link
+}
