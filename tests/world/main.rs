@@ -58,15 +58,15 @@ fn random_worlds(part: u64) {
     assert!(holds(&tally), "{tally}");
 }
 
-/// All worlds together are to be better than the worst may be, fifty times better than promised, and what is excused is to
+/// All worlds together are to be better than the worst may be, ten times better than promised, and what is excused is to
 /// be rare.
 fn holds(tally: &watch::Tally) -> bool {
-    tally.outside * 50_000 <= tally.samples && tally.excused * 500 <= tally.samples
+    tally.outside * 10_000 <= tally.samples && tally.excused * 500 <= tally.samples
 }
 
 /// In a soak one world of so many may have more readings outside of their bound than a world may: what is promised is
 /// promised of all readings. They are told one by one.
-const BELOW: usize = 5_000;
+const BELOW: usize = 1_000;
 
 /// Two thousand random worlds of ten minutes, in four parts: the first one, and the one that WORLD_SEED names.
 #[test]
