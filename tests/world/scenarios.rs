@@ -37,9 +37,8 @@ fn run_any(name: &str, plan: &Plan) -> Vec<(u64, Report)> {
     let seeds = number("WORLD_SEED").map_or(1..=SEEDS, |seed| seed..=seed);
     let world = |seed| {
         let report = World::new(Plan { seed, ..plan.clone() }).run();
-        let again = format!("WORLD_SEED={seed} cargo test --test world {name}");
-        complain(&again, &report.violations);
-        complain(&again, &report.below);
+        let all = [&report.violations[..], &report.below[..]].concat();
+        complain(&format!("WORLD_SEED={seed} cargo test --test world {name}"), &all);
         (seed, report)
     };
     seeds.map(world).collect()

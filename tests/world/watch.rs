@@ -22,6 +22,9 @@ const STEP: i64 = 400_000_000;
 const STEP_PAIRS: u32 = 64;
 /// Within so long a step and another grandmaster's name are of one handover (an Announce trails by 3 s), ns.
 const HANDOVER: i64 = 4_000_000_000;
+/// The same after a suspend, where only Announces tell of the name: then the suspend's epoch is also the handover's, for
+/// whether it happened before the host woke or just after shows nowhere.
+const WAKING: std::ops::Range<i64> = 0..HANDOVER;
 /// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (12 s at 8 Hz): it takes a
 /// run of samples to show, and round trips from before it to be forgotten.
 const SMALL_STEP_PAIRS: u32 = 96;
@@ -106,6 +109,8 @@ pub struct Watch {
     pub congested: bool,
     /// The suspend that is being told to the association makes an epoch.
     pub suspending: bool,
+    /// When the last of those was over, in the world's time.
+    woken: i64,
     /// What was counted.
     pub tally: Tally,
     /// What was wrong, first things first.
@@ -135,6 +140,7 @@ impl Watch {
             heap: 0,
             congested: false,
             suspending: false,
+            woken: i64::MIN / 2,
             tally: Tally::default(),
             violations: Vec::new(),
         }
@@ -244,6 +250,9 @@ impl Watch {
         let suspend = u32::from(
             std::mem::take(&mut self.suspending) && before.is_some_and(|b| b.conversion.is_synchronized()),
         );
+        if suspend > 0 {
+            self.woken = world;
+        }
         if epochs < roles + suspend {
             self.wrong(world, format!("{epochs} epochs for {roles} changes of role and {suspend} suspends"));
         }
@@ -300,7 +309,9 @@ impl Watch {
         let named = |era: usize| receiver.eras[era].segment.grandmaster;
         // A step and a new name that come close together are one handover.
         let last = receiver.eras[self.newest].since - receiver.eras[self.newest.saturating_sub(1)].since;
-        let named = |era: usize| if last < HANDOVER { 0 } else { named(era) };
+        let waking = receiver.eras[self.newest].since - self.woken;
+        let one = last < HANDOVER || (receiver.kind == Kind::Sonos && WAKING.contains(&waking));
+        let named = |era: usize| if one { 0 } else { named(era) };
         let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
         // Wild times break the runs of samples that a step is told by.
         let liar = receiver.kind == Kind::Liar(Lie::WildTimes);
