@@ -22,9 +22,9 @@ const STEP: i64 = 400_000_000;
 const STEP_PAIRS: u32 = 64;
 /// Within so long a step and another grandmaster's name are of one handover (an Announce trails by 3 s), ns.
 const HANDOVER: i64 = 4_000_000_000;
-/// The same after a suspend, where only Announces tell of the name: then the suspend's epoch is also the handover's, for
-/// whether it happened before the host woke or just after shows nowhere.
-const WAKING: std::ops::Range<i64> = 0..HANDOVER;
+/// The same after a suspend, where only Announces tell of the name, ns: then the suspend's epoch is also the handover's,
+/// for whether it happened before the host woke or just after shows nowhere.
+const WAKING: i64 = HANDOVER;
 /// Pairs within which a small step, that makes no epoch by itself, must be inside the bound (12 s at 8 Hz): it takes a
 /// run of samples to show, and round trips from before it to be forgotten.
 const SMALL_STEP_PAIRS: u32 = 96;
@@ -310,7 +310,7 @@ impl Watch {
         // A step and a new name that come close together are one handover.
         let last = receiver.eras[self.newest].since - receiver.eras[self.newest.saturating_sub(1)].since;
         let waking = receiver.eras[self.newest].since - self.woken;
-        let one = last < HANDOVER || (receiver.kind == Kind::Sonos && WAKING.contains(&waking));
+        let one = last < HANDOVER || (receiver.kind == Kind::Sonos && (0..WAKING).contains(&waking));
         let named = |era: usize| if one { 0 } else { named(era) };
         let must = by.abs() >= STEP || named(self.newest) != named(self.believed);
         // Wild times break the runs of samples that a step is told by.
